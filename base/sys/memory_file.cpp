@@ -1,0 +1,54 @@
+#include "base/sys/memory_file.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <utility>
+
+namespace base::sys {
+namespace {
+
+Error failed(const char* call) { return environment_error(std::string(call) + ": " + std::strerror(errno)); }
+
+}  // namespace
+
+Result<UniqueFd> make_memory_file(const char* name, Bytes content) {
+  UniqueFd file(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file) return failed("memfd_create");
+  while (!content.empty()) {
+    ssize_t written = ::write(file.get(), content.data(), content.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return failed("write to memfd");
+    content = content.subspan(static_cast<std::size_t>(written));
+  }
+  if (fcntl(file.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+    return failed("F_ADD_SEALS");
+  return file;
+}
+
+Result<MappedFile> MappedFile::map(int fd) {
+  struct stat status;
+  if (fstat(fd, &status) != 0) return failed("fstat");
+  if (status.st_size == 0) return MappedFile{};
+  auto size = static_cast<std::size_t>(status.st_size);
+  void* address = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+  if (address == MAP_FAILED) return failed("mmap");
+  return MappedFile(Bytes{static_cast<const std::uint8_t*>(address), size});
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) munmap(const_cast<std::uint8_t*>(bytes_.data()), bytes_.size());
+}
+
+}  // namespace base::sys

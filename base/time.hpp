@@ -1,0 +1,22 @@
+// Time as values. Pure code never reads a clock: it is told the time, and says until when it wants to sleep.
+#pragma once
+
+#include <chrono>
+
+namespace base {
+
+// CLOCK_MONOTONIC since boot; the tag has no now() on purpose (daemon/loop has it).
+struct MonotonicClock {
+  using duration = std::chrono::nanoseconds;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = std::chrono::time_point<MonotonicClock>;
+  static constexpr bool is_steady = true;
+};
+using Monotonic = MonotonicClock::time_point;
+using Duration = std::chrono::nanoseconds;
+
+// UTC, milliseconds since 1970, as the log shows it.
+using WallTime = std::chrono::sys_time<std::chrono::milliseconds>;
+
+}  // namespace base

@@ -1,0 +1,74 @@
+// What a machine asks its driver to do, in order. The driver performs and decides nothing; back-pressure, partial writes,
+// flushing before a shutdown and buffers are the driver's.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/time.hpp"
+#include "flow/access_record.hpp"
+#include "flow/event.hpp"
+
+namespace flow {
+
+// Open the origin leg to the client's own destination (never to a resolved name).
+struct Connect {};
+
+// How `side` is read from now on. `peek` leaves the bytes in the socket (so that Splice starts at the first one);
+// `stream` takes them. `more_than`: wake only when more than this many bytes are unconsumed (SO_RCVLOWAT for peek).
+struct Read {
+  enum class Mode : std::uint8_t { off, peek, stream };
+  Side side;
+  Mode mode = Mode::stream;
+  std::size_t more_than = 0;
+};
+// Drop the first `count` unconsumed bytes of a side.
+struct Consume {
+  Side side;
+  std::size_t count = 0;
+};
+// Pass the first `count` unconsumed bytes of `from` to the other side.
+struct Forward {
+  Side from;
+  std::size_t count = 0;
+};
+// Bytes of our own making, after everything already queued for `to`.
+struct Send {
+  Side to;
+  std::string bytes;
+};
+// Move bytes from `from` to the other side without looking, unconsumed ones first, until `limit` or the end. A side
+// whose end arrives during an unlimited splice is answered by the driver with Finish{other}: half-close is passed on.
+struct Splice {
+  Side from;
+  std::uint64_t limit = unlimited;
+  static constexpr std::uint64_t unlimited = ~std::uint64_t{0};
+};
+// Shut down sending to `side` once everything queued for it is out (FIN).
+struct Finish {
+  Side side;
+};
+// End the flow politely: what is queued goes out, then FIN; the origin leg is closed at once. The driver keeps the
+// client's socket until it has closed too or 2 s are over (a reset would overtake the last bytes). The machine is done.
+struct Close {};
+// End the flow at once: RST on both legs. The machine is done.
+struct Reset {};
+
+// One timer of each kind. `deadline` fires once, `after` from now. `idle` fires when nothing moved for `after`, splicing
+// included, and re-arms itself. after = 0 disarms.
+struct Arm {
+  Timer timer;
+  base::Duration after{};
+};
+// A finished decision for the access log. bytes_up/down and duration are the machine's own if set, else the flow's so far.
+struct Note {
+  AccessRecord record;
+};
+
+using Command = std::variant<Connect, Read, Consume, Forward, Send, Splice, Finish, Close, Reset, Arm, Note>;
+using CommandList = std::vector<Command>;
+
+}  // namespace flow

@@ -1,0 +1,25 @@
+// Puts a DivertPlan into the kernel through `nft` or `iptables-restore`, run as children with the text on their standard
+// input. Needs CAP_NET_ADMIN in the network namespace; used by the supervisor and by `sluicectl down`.
+#pragma once
+
+#include <string>
+
+#include "base/result.hpp"
+#include "netfilter/divert_plan.hpp"
+
+namespace netfilter {
+
+enum class Backend { nftables, iptables };
+
+// `auto`: nftables where `nft` works and knows tproxy, else iptables. The error says what was tried and how it failed.
+base::Result<Backend> probe_backend();
+
+// Replaces our rules by the plan's: atomically with nft; with iptables one commit per table and family. Idempotent. A
+// failure leaves the old rules and returns the tool's own words.
+base::Result<> apply(Backend backend, const DivertPlan& plan, RulesetState state);
+// Removes every rule of ours from both backends (a change of `firewall` leaves nothing behind). Nothing there: success.
+base::Result<> remove_all();
+// Whether our rules are still in place as apply() left them (somebody may have flushed them).
+bool is_applied(Backend backend);
+
+}  // namespace netfilter

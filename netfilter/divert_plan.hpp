@@ -1,0 +1,67 @@
+// What the kernel shall do with the LAN's packets, as a value; rendered to nftables or to iptables text. Pure.
+//
+// The rendered ruleset means the same on both backends, with us alive, dead or hung: theory at the top of
+// nftables_text.cpp. `lan`, `wan` and members come resolved; nested prefixes are allowed (the renderer flattens them or
+// orders them longest first).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/ip_prefix.hpp"
+#include "base/mac_address.hpp"
+#include "netfilter/marks.hpp"
+
+namespace netfilter {
+
+struct DivertPlan {
+  // A LAN interface and the port of its own listeners (TPROXY to 127.0.0.1 / ::1): the port tells which way a
+  // connection came in.
+  struct Lan {
+    std::string interface;
+    std::uint16_t listener_port = 0;
+  };
+  // What the ruleset itself must know of a group.
+  struct Group {
+    std::string name;
+    bool closed = false;       // if_down = "closed"
+    bool divert_tls = true;    // tls = "off": not diverted
+    bool block_quic = false;   // UDP to the quic ports is refused
+  };
+
+  std::vector<Lan> lan;
+  std::vector<std::string> wan;  // empty: whatever is not in `lan`
+  std::vector<base::IpPrefix> exclude;
+  std::vector<std::uint16_t> http, tls, quic, dns;
+  std::uint32_t mark_mask = 0x70000000;
+
+  std::vector<Group> groups;  // [0] is default
+  // Membership, strongest first as POLICY 5 has it; values are indices into `groups`.
+  struct MacMember { base::MacAddress mac; std::uint32_t group; };
+  struct PrefixMember { base::IpPrefix prefix; std::uint32_t group; };  // device addresses are /32 and /128 here
+  struct InterfaceMember { std::string interface; std::uint32_t group; };
+  std::vector<MacMember> macs;
+  std::vector<PrefixMember> prefixes;
+  std::vector<InterfaceMember> interfaces;
+};
+
+enum class RulesetState {
+  running,  // diverts while the heartbeat lives, if_down while it does not
+  closed,   // no daemon: only the refusals of closed groups (before the first start, after a clean stop)
+};
+
+// Text for `nft -f -`: one transaction that replaces `table inet sluice` whole.
+std::string render_nftables(const DivertPlan& plan, RulesetState state);
+// Removes everything of ours, whether it is there or not.
+std::string render_nftables_removal();
+
+// Text for `iptables-restore --noflush` and `ip6tables-restore --noflush`: own chains only, hooked in first.
+struct IptablesText {
+  std::string v4, v6;
+};
+IptablesText render_iptables(const DivertPlan& plan, RulesetState state);
+
+bool has_closed_group(const DivertPlan& plan);
+
+}  // namespace netfilter

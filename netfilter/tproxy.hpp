@@ -1,0 +1,25 @@
+// Sockets that stand in for other hosts (kernel Documentation/networking/tproxy.rst). Needs CAP_NET_ADMIN.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/endpoint.hpp"
+#include "base/result.hpp"
+#include "base/sys/unique_fd.hpp"
+
+namespace netfilter {
+
+// A non-blocking listening socket on 127.0.0.1 or ::1, IP(V6)_TRANSPARENT, SO_REUSEADDR, SO_REUSEPORT.
+base::Result<base::sys::UniqueFd> transparent_listener(bool v6, std::uint16_t port, int backlog);
+
+// Where the client of an accepted transparent socket was going: its local address (getsockname).
+std::optional<base::Endpoint> original_destination(int accepted);
+std::optional<base::Endpoint> peer(int accepted);
+
+// A non-blocking socket on its way to `origin`: carries SO_MARK `mark`, and `as_client`'s address if given (any free
+// port: FACTS 3.2 says why never the client's own). EINPROGRESS is success. Retries on a port collision.
+base::Result<base::sys::UniqueFd> connect_upstream(const base::Endpoint& origin,
+                                                   const std::optional<base::IpAddress>& as_client, std::uint32_t mark);
+
+}  // namespace netfilter

@@ -1,0 +1,51 @@
+// One immutable policy: what rules/ builds from the admin's files and one pointer swap makes live.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/domain_name.hpp"
+#include "base/endpoint.hpp"
+#include "base/ip_prefix.hpp"
+#include "base/mac_address.hpp"
+#include "base/text_template.hpp"
+#include "policy/client_table.hpp"
+#include "policy/domain_index.hpp"
+#include "policy/rule.hpp"
+#include "policy/schedule.hpp"
+
+namespace policy {
+
+enum class TlsMode { off, sni, inspect };
+enum class QuicMode { allow, policy, block };
+enum class IfDown { open, closed };
+enum class LogDetail { none, category, domain, url };
+
+// A group as POLICY has it; keys this build does not enforce are not here (loading warned about them).
+struct Group {
+  std::string name;
+  TlsMode tls = TlsMode::sni;
+  QuicMode quic = QuicMode::policy;
+  IfDown if_down = IfDown::open;
+  LogDetail log = LogDetail::domain;
+};
+
+struct Snapshot {
+  std::vector<Group> groups;        // by GroupId; [0] is default
+  std::vector<std::string> devices;  // names by DeviceId
+  std::vector<Schedule> schedules;  // by ScheduleId
+  Zone zone;
+  std::vector<Rule> rules;  // in walking order: must, normal, default
+  ClientTable clients;
+  DomainIndex index;
+  std::shared_ptr<const void> index_owner;  // keeps the mapped image alive as long as the snapshot
+  base::TextTemplate block_page;
+  std::string digest;  // of the sources, 16 hex digits: "which policy is live"
+
+  const std::string& tag_name(TagId tag) const { return index.tag_names()[tag.value]; }
+};
+
+}  // namespace policy

@@ -1,0 +1,71 @@
+// From the admin's files to settings and one immutable snapshot, in three phases so that roles can share the work:
+//   read_config     the files' text                     (root, or whoever may read them)
+//   compile_lists   the lists' text -> one image         (an unprivileged process: lists come from strangers)
+//   build           text + image -> Settings, Snapshot   (every role that needs them; no file is opened)
+// Every phase reports all it finds; with one error nothing is built and nothing changes.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "base/time.hpp"
+#include "policy/snapshot.hpp"
+#include "rules/diagnostic.hpp"
+#include "rules/settings.hpp"
+
+namespace rules {
+
+struct SourceFile {
+  std::string path;  // as errors show it
+  std::string text;
+};
+
+struct ConfigText {
+  std::string directory;
+  SourceFile sluice;                // sluice.toml
+  std::vector<SourceFile> policy;   // policy.toml, then policy.d/*.toml in name order
+  SourceFile block_page;            // templates/block.html; an empty path: the built-in page
+};
+
+// Opens DIR/sluice.toml and the rest. A missing sluice.toml is an error, a missing policy.toml is an empty policy.
+ConfigText read_config(const std::string& directory, Diagnostics& diagnostics);
+
+// One [list.NAME] as declared. Relative paths are under DIRECTORY/lists.
+struct ListDeclaration {
+  std::string name;    // "ut1"
+  std::string format;  // "squidguard", "hosts", "domains"
+  std::string path;    // a file or a folder, made absolute
+  bool subdomains = true;  // `match` of format domains
+  std::string file;    // where it is declared
+  std::uint32_t line = 0, column = 0;
+};
+std::vector<ListDeclaration> list_declarations(const ConfigText& config, Diagnostics& diagnostics);
+
+// What a list file held, for `check` and the log.
+struct ListReport {
+  std::string list, category, file;
+  std::uint64_t kept = 0, converted = 0, ignored = 0;
+  std::vector<std::string> notes;  // "line 12: not a host name: foo bar", at most 20 a file
+};
+struct ListImage {
+  std::vector<std::uint8_t> bytes;  // what policy::DomainIndex::open reads
+  std::vector<ListReport> reports;
+};
+ListImage compile_lists(const std::vector<ListDeclaration>& lists, Diagnostics& diagnostics);
+
+struct Loaded {
+  Settings settings;
+  std::shared_ptr<const policy::Snapshot> snapshot;  // null if there are errors
+};
+// `image` must stay valid as long as `image_owner` lives; the snapshot keeps that. `zoneinfo` opens a TZ database file.
+Loaded build(const ConfigText& config, base::Bytes image, std::shared_ptr<const void> image_owner,
+             Diagnostics& diagnostics);
+
+// Names that a block page may use, and the page used when the admin has none.
+extern const std::vector<std::string_view> block_page_names;
+extern const std::string_view default_block_page;
+
+}  // namespace rules
