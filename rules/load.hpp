@@ -28,9 +28,11 @@ struct ConfigText {
   SourceFile sluice;                // sluice.toml
   std::vector<SourceFile> policy;   // policy.toml, then policy.d/*.toml in name order
   SourceFile block_page;            // templates/block.html; an empty path: the built-in page
+  SourceFile zone;                  // the TZ database's file (TZif bytes) of the policy's zone, or the system's
 };
 
-// Opens DIR/sluice.toml and the rest. A missing sluice.toml is an error, a missing policy.toml is an empty policy.
+// Opens DIR/sluice.toml and the rest, and the time zone's file. A missing sluice.toml is an error, a missing policy.toml
+// is an empty policy.
 ConfigText read_config(const std::string& directory, Diagnostics& diagnostics);
 
 // One [list.NAME] as declared. Relative paths are under DIRECTORY/lists.
@@ -60,7 +62,7 @@ struct Loaded {
   Settings settings;
   std::shared_ptr<const policy::Snapshot> snapshot;  // null if there are errors
 };
-// `image` must stay valid as long as `image_owner` lives; the snapshot keeps that. `zoneinfo` opens a TZ database file.
+// `image` must stay valid as long as `image_owner` lives; the snapshot keeps that. An empty image holds nothing.
 Loaded build(const ConfigText& config, base::Bytes image, std::shared_ptr<const void> image_owner,
              Diagnostics& diagnostics);
 
