@@ -1,7 +1,8 @@
-// Which categories and lists hold a name: a read-only view over a compiled list image (rules/ writes it, somebody maps
-// it). The image's layout is described at the top of domain_index.cpp; a wrong header or checksum is refused by open().
+// Which categories and lists hold a name, an address or a URL: a read-only view over a compiled list image (rules/
+// writes it, somebody maps it). Layout: domain_image.hpp; how it is searched: domain_index.cpp.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -11,45 +12,80 @@
 #include "base/domain_name.hpp"
 #include "base/ip_address.hpp"
 #include "base/result.hpp"
+#include "base/url_view.hpp"
+#include "policy/domain_image.hpp"
 #include "policy/ids.hpp"
+#include "policy/regex_set.hpp"
 
 namespace policy {
 
-// One line of one list file that holds a name: what `explain` cites.
+// One line of one list file that holds a name, for one of the tags that the file's entries carry: what `explain` cites.
 struct ListOrigin {
   TagId tag;
   std::string file;
   std::uint32_t line = 0;
-  std::string entry;  // as it matched: "example.org"
+  std::string entry;  // as it matched: "example.org", "10.0.0.0/8", "example.org/path", "[a-z]+casino"
+  bool operator==(const ListOrigin&) const = default;
 };
 
 class DomainIndex {
  public:
   DomainIndex() = default;  // holds nothing
-  // The image must outlive the index. Malformed errors name what is wrong with it.
+  // The image must outlive the index and all its copies. Malformed errors name what is wrong with it; after that
+  // no look-up reads outside of it, whatever it holds.
   static base::Result<DomainIndex> open(base::Bytes image);
 
-  // Every tag that holds the name or one of its parents, on label boundaries.
+  // Every tag that holds the name or one of its parents, on label boundaries. Entries that are exact hold no child.
   TagSet find(const base::DomainName& name) const;
   // Addresses in lists match destinations that are literal addresses or have no name (POLICY 11).
   TagSet find(const base::IpAddress& address) const;
-  // Host as UrlView has it + path prefix entries of `urls` files.
-  TagSet find_url(std::string_view host, std::string_view path) const;
+  // Entries with a host (it or a child of it), a path prefix and maybe a port or a query; and expressions, which are
+  // tried over host/path?query. What holds the host as a whole is not in it: ask find() for that too.
+  TagSet find_url(const base::UrlView& url) const;
 
   // The same answers with their lines, for explain; may be slow.
   std::vector<ListOrigin> origins(const base::DomainName& name) const;
   std::vector<ListOrigin> origins(const base::IpAddress& address) const;
-  std::vector<ListOrigin> origins_url(std::string_view host, std::string_view path) const;
+  std::vector<ListOrigin> origins_url(const base::UrlView& url) const;
 
   // "category:games", "list:staff_ok": the index of a name is its TagId.
   const std::vector<std::string>& tag_names() const { return tag_names_; }
+  // A category whose publisher calls it `white` and not `black`: hardly meant to be blocked.
+  bool is_white(TagId tag) const { return white_.contains(tag); }
   std::uint64_t entries() const { return entries_; }
 
  private:
-  // Sections of the image, and the tables decoded from it, are private to domain_index.cpp.
-  base::Bytes image_;
-  std::vector<std::string> tag_names_;
+  struct ExpressionGroup {
+    std::uint32_t set;
+    RegexSet expressions;
+  };
+
+  base::Result<> check_header(base::Bytes image);
+  base::Result<> check_tags();
+  base::Result<> check_tables() const;
+  base::Result<> compile_expressions();
+
+  base::Bytes section(image::Section which) const { return sections_[static_cast<std::size_t>(which)]; }
+  template <class Record>
+  image::Table<Record> table(image::Section which) const {
+    return image::Table<Record>(section(which));
+  }
+  bool is_valid(image::TextRef ref) const;
+  std::string_view text(image::TextRef ref) const;
+  void insert_set(TagSet& found, std::uint32_t set) const;
+  template <class Visitor>
+  void for_each_match(const base::IpAddress& address, Visitor visit) const;
+  template <class Visitor>
+  void for_each_match(const base::UrlView& url, Visitor visit) const;
+  void add_origins(std::vector<ListOrigin>& out, std::uint64_t key, std::string_view entry, bool of_parent) const;
+  void add_origin(std::vector<ListOrigin>& out, std::uint32_t source, std::uint32_t line, std::string_view entry) const;
+
+  std::array<base::Bytes, image::section_count> sections_{};
+  std::uint64_t seed_ = 0;
   std::uint64_t entries_ = 0;
+  std::vector<std::string> tag_names_;
+  TagSet white_;
+  std::vector<ExpressionGroup> expression_groups_;
 };
 
 }  // namespace policy
