@@ -1,5 +1,5 @@
 // HTTP/1.1 heads and bodies (RFC 9112), strict: what two readers could read differently is refused, and what goes on is
-// written anew by serialize(), never copied. The list of what is refused is at the top of h1.cpp (FACTS 2.3).
+// written anew by serialize(), never copied. The list of what is refused is at the top of h1_head.cpp (FACTS 2.3).
 #pragma once
 
 #include <cstdint>
@@ -17,16 +17,18 @@ inline constexpr std::size_t head_limit = 64 * 1024;  // bytes of one head; abov
 inline constexpr std::size_t field_limit = 200;       // header fields of one head
 
 struct Field {
-  std::string_view name, value;  // views into the parsed buffer; value without outer white space
+  std::string_view name, value;  // value without outer white space
 };
 
 // How the length of a body is known (RFC 9112 6.3).
 struct Framing {
   enum class Kind { none, length, chunked, until_close } kind = Kind::none;
-  std::uint64_t length = 0;  // for Kind::length
+  std::uint64_t length = 0;  // for Kind::length; may be 0
 };
 
-enum class Upgrade { none, websocket, other };  // `other` is never passed on (h2c would hide requests)
+// What the client asks to switch to. `other` (h2c would hide requests) is never passed on: the request goes on without
+// it.
+enum class Upgrade { none, websocket, other };
 
 // Views point into the buffer that was parsed and die with it.
 struct RequestHead {
@@ -72,19 +74,37 @@ class ChunkedBody {
     bool malformed = false;    // the byte after `consumed` breaks the framing (RFC 9112 7.1)
   };
   // Data may be split anywhere. Bare CR or LF, an overflowing or over-long size line, and forbidden trailer fields
-  // (RFC 9110 6.5.1) are malformed.
+  // (RFC 9110 6.5.1) are malformed, and stay so.
   Progress feed(base::Bytes input);
   std::uint64_t body_bytes() const { return body_bytes_; }  // data bytes so far, framing left out
 
  private:
-  enum class State { size, extension, size_lf, data, data_cr, data_lf, trailer_start, trailer, trailer_lf, end_lf, done };
+  enum class State {
+    size,
+    extension,
+    size_lf,
+    data,
+    data_cr,
+    data_lf,
+    trailer_start,
+    trailer_name,
+    trailer_value,
+    trailer_lf,
+    end_lf,
+    done,
+    malformed
+  };
+  State step(char c);
+  State step_size(char c);
+  State step_trailer_name(char c);
+
   State state_ = State::size;
-  std::uint64_t left_ = 0;
+  std::uint64_t left_ = 0;  // of this chunk
   std::uint64_t body_bytes_ = 0;
-  std::uint32_t line_length_ = 0;
-  std::uint32_t digits_ = 0;
+  std::uint32_t digits_ = 0;           // of this chunk's size
+  std::uint32_t extension_bytes_ = 0;  // of this chunk
+  std::uint32_t trailer_bytes_ = 0;
   std::string trailer_name_;
-  bool in_trailer_name_ = false;
 };
 
 }  // namespace proto::http

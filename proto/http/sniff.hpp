@@ -1,11 +1,16 @@
 // What a client that speaks first is speaking: the first bytes decide.
 #pragma once
 
+#include <cstddef>
+
 #include "base/bytes.hpp"
 
 namespace proto::http {
 
 enum class Protocol { need_more, tls, http, other };
+
+// After this many bytes there is an answer in any case.
+inline constexpr std::size_t sniff_limit = 16 * 1024;
 
 // `other` as soon as the bytes can be neither; never `need_more` for more than a request line's worth of bytes.
 // A TLS record of the handshake type counts as tls even if the hello in it later proves malformed.

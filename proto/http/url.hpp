@@ -2,6 +2,7 @@
 // upper-case escapes, no dot segments, no empty path. What is compared and logged; never what is sent.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,7 +13,8 @@ namespace proto::http {
 
 class Url {
  public:
-  // "http://host:port/path?query", the scheme optional ("example.org/x" is http). nullopt: no host in it that could be one.
+  // "http://host:port/path?query", the scheme optional ("example.org/x" is http). nullopt: no host in it that could be
+  // one.
   static std::optional<Url> parse(std::string_view text);
   // From a request: `authority` is Host or :authority ("example.org", "example.org:8080", "[2001:db8::1]"), `target` in
   // origin-form ("/a?b"), asterisk-form, or absolute-form (whose authority then wins, RFC 9112 3.2.2).
@@ -28,5 +30,20 @@ class Url {
 
 // Percent-encoding and dot segments of a path normalised; `path` starts with '/'.
 std::string normalize_path(std::string_view path);
+
+// "example.org:8080" taken apart: the host in UrlView's form, and the port if there is one ("example.org:" has none,
+// RFC 3986 3.2.3). nullopt: neither a name nor an address, user information, or a port that is none.
+struct Authority {
+  std::string host;
+  std::optional<std::uint16_t> port;
+};
+std::optional<Authority> parse_authority(std::string_view text);
+
+// "http://host/path" as a request target or an admin writes it. nullopt: no such scheme and "://" in front. The scheme
+// is in lower case; `path` is the rest behind the authority ("", "/x", "?q").
+struct AbsoluteForm {
+  std::string_view scheme, authority, path;
+};
+std::optional<AbsoluteForm> split_absolute(std::string_view text);
 
 }  // namespace proto::http
