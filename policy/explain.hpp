@@ -4,11 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "policy/conditions.hpp"
 #include "policy/decide.hpp"
 
 namespace policy {
-
-enum class Truth { no, yes, not_known_yet };
 
 struct RuleTrace {
   RuleId rule;

@@ -9,14 +9,13 @@
 
 namespace policy {
 
-using GroupId = base::StrongId<struct GroupTag>;        // 0 is always `default`
-using RuleId = base::StrongId<struct RuleTag>;          // position in walking order
+using GroupId = base::StrongId<struct GroupTag>;  // 0 is always `default`
+using RuleId = base::StrongId<struct RuleTag>;    // position in walking order
 using DeviceId = base::StrongId<struct DeviceTag>;
 using ScheduleId = base::StrongId<struct ScheduleTag>;
-using TagId = base::StrongId<struct TagTag>;            // a category ("category:games") or a list ("list:staff_ok")
+using TagId = base::StrongId<struct TagTag>;  // a category ("category:games") or a list ("list:staff_ok")
 
 inline constexpr GroupId default_group{0};
-inline constexpr RuleId no_rule{0xffffffff};
 
 // A set of small ids as bits, of a fixed capacity so that it lives on the stack; loading refuses more.
 template <class Id, std::size_t capacity>

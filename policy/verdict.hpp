@@ -14,24 +14,26 @@ enum class Lane { kernel, splice, intercept };  // how a flow travels
 enum class Outcome { look_further, allow, block, warn, code };
 
 enum class Reason {
-  rule,              // Verdict::rule holds
-  no_rule,           // nothing holds: allowed
-  waiting,           // a rule that would allow needs a fact still to come
+  rule,     // Verdict::rule holds
+  no_rule,  // nothing holds: allowed
+  waiting,  // a rule below would refuse, but Verdict::rule needs a fact still to come
   // What the proxy itself refuses; these carry no rule.
   malformed,         // the hello or the request breaks its protocol
   unknown_protocol,  // neither HTTP nor TLS, and unknown_protocol = "block"
   limit,             // a limit of sluice.toml was reached
 };
 
+inline constexpr RuleId no_rule{0xffffffff};
+
 struct Verdict {
   Outcome outcome = Outcome::allow;
   Lane lane = Lane::splice;
   Reason reason = Reason::no_rule;
   RuleId rule = no_rule;
-  TagSet categories;  // every category and list that holds the name or URL, whatever decided
-  RuleId shadow = no_rule;                        // the first shadow rule that would have decided
-  std::optional<std::uint64_t> cut_body_at;       // larger_than of an undeclared length: cut the body here
-  RuleId cut_rule = no_rule;                      // the rule that cuts
+  TagSet categories;                         // every category and list that holds the name or URL, whatever decided
+  RuleId shadow = no_rule;                   // the first shadow rule that would have decided
+  std::optional<std::uint64_t> cut_body_at;  // larger_than of an undeclared length: cut the body here
+  RuleId cut_rule = no_rule;                 // the rule that cuts
 };
 
 }  // namespace policy

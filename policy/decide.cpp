@@ -1,0 +1,99 @@
+// The walk (POLICY, "Semantics" 1 to 4).
+//
+// Rules are taken top to bottom; rules/ has sorted the tiers. Each one holds, does not, or is not known yet:
+//
+//   holds          the walk ends here with the rule's action
+//   does not       next rule
+//   not known yet  next rule, but remember it: if the rule is not `block`, a refusal further down waits for it; if the
+//                  rule refuses, an allowance further down is not the last word, because a later stage may refuse
+//
+//                                   | nothing open above | a refusal may come  | a rule that is not `block` waits
+//   a rule that refuses holds       | its outcome        | its outcome         | look_further, waiting
+//   a rule that allows holds        | allow              | look_further, rule  | allow, or look_further with a refusal
+//   no rule holds                   | allow, no_rule     | look_further        | the same
+//
+// `warn` and `code` refuse until they are clicked or redeemed (POLICY 10) and are not `block`: they wait like an
+// allowance and refuse like a block.
+//
+// A shadow rule never ends the walk and nothing waits for it; the first one that would have decided is reported. A rule
+// that needs only the undeclared length of a body leaves its limit in the verdict and the walk goes on as if the body
+// stayed small; of several such rules the smallest limit counts, as the body passes it first.
+#include "policy/decide.hpp"
+
+#include "policy/walk.hpp"
+
+namespace policy {
+namespace {
+
+Outcome outcome_of(Action action) {
+  switch (action) {
+    case Action::allow:
+      return Outcome::allow;
+    case Action::block:
+      return Outcome::block;
+    case Action::warn:
+      return Outcome::warn;
+    case Action::code:
+      return Outcome::code;
+  }
+  return Outcome::block;
+}
+
+bool refuses(const Rule& rule) {
+  return rule.action != Action::allow;
+}
+
+}  // namespace
+
+Verdict decide(const Snapshot& snapshot, const Facts& facts) noexcept {
+  TagSet held = held_tags(snapshot.index, facts);
+  Walk walk(facts, held);
+  for (const Rule& rule : snapshot.rules) {
+    walk.step(rule);
+    if (walk.ended()) break;
+  }
+  return walk.verdict();
+}
+
+Judgement Walk::step(const Rule& rule) {
+  RuleId id{next_++};
+  Judgement judgement = judge_.judge(rule);
+  if (!ended_ && judgement.holds != Truth::no) take(id, rule, judgement);
+  return judgement;
+}
+
+Verdict Walk::verdict() const {
+  Verdict verdict = verdict_;
+  if (!ended_) verdict.outcome = refusal_may_come_ ? Outcome::look_further : Outcome::allow;
+  return verdict;
+}
+
+void Walk::take(RuleId id, const Rule& rule, const Judgement& judgement) {
+  bool must_wait = refuses(rule) && waiting_ != no_rule;
+  if (rule.shadow) {
+    if (judgement.holds == Truth::yes && !must_wait && verdict_.shadow == no_rule) verdict_.shadow = id;
+    return;
+  }
+  if (judgement.holds == Truth::not_known_yet) {
+    if (judgement.holds_if_body_grows) {
+      if (!must_wait) cut_body(id, *rule.conditions.larger_than);
+      return;
+    }
+    if (refuses(rule)) refusal_may_come_ = true;
+    if (rule.action != Action::block && waiting_ == no_rule) waiting_ = id;
+    return;
+  }
+  ended_ = true;
+  verdict_.reason = must_wait ? Reason::waiting : Reason::rule;
+  verdict_.rule = must_wait ? waiting_ : id;
+  bool not_the_last_word = must_wait || (!refuses(rule) && refusal_may_come_);
+  verdict_.outcome = not_the_last_word ? Outcome::look_further : outcome_of(rule.action);
+}
+
+void Walk::cut_body(RuleId id, std::uint64_t limit) {
+  if (verdict_.cut_body_at && *verdict_.cut_body_at <= limit) return;
+  verdict_.cut_body_at = limit;
+  verdict_.cut_rule = id;
+}
+
+}  // namespace policy
