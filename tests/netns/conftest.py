@@ -1,9 +1,11 @@
 """Fixtures of the namespace tests. Run by ./dev test; by hand: python3 -m pytest tests/netns (as root)."""
 import os
+from pathlib import Path
 
 import pytest
 
 from lab import FAMILIES, Lab
+from sluice import SLUICED, Sluice
 
 
 def pytest_configure(config):
@@ -20,3 +22,32 @@ def family(request):
 def lab():
     with Lab() as lab:
         yield lab
+
+
+@pytest.fixture(scope="session")
+def built():
+    if not Path(SLUICED).exists():
+        pytest.fail(f"{SLUICED} is not there: run ./dev build, or set SLUICE_BIN", pytrace=False)
+
+
+@pytest.fixture(scope="module", params=["nftables"])
+def gateway(request, lab, built):
+    """sluiced under the usual policy, for tests that leave it as it was. See on_both_backends in backends.py."""
+    with Sluice(lab, network={"firewall": request.param}) as sluice:
+        yield sluice
+
+
+@pytest.fixture
+def fresh(lab, built):
+    """A maker of sluiceds that a test may reload, break and kill: fresh(policy, network={...})."""
+    made = []
+
+    def make(*arguments, **named):
+        made.append(Sluice(lab, *arguments, **named))
+        return made[-1]
+
+    yield make
+    for sluice in reversed(made):
+        sluice.close()
+        sluice.ctl("down")
+        lab.sluices.remove(sluice)

@@ -12,7 +12,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from namespace import Namespace, family_of, wait_until
+from namespace import Namespace, wait_until
 
 NAMES = ["www.allowed.test", "allowed.test", "www.blocked.test", "blocked.test", "arcade.test", "www.arcade.test",
          "files.test", "ws.test", "notblocked.test", "inner.test"]

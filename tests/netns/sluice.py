@@ -1,0 +1,188 @@
+"""The real sluiced in a lab's gateway: its files, its processes, its access log, and sluicectl."""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+from namespace import wait_until
+
+BINARIES = Path(os.environ.get("SLUICE_BIN") or Path(__file__).resolve().parents[2] / "build" / "release" / "bin")
+SLUICED, SLUICECTL = str(BINARIES / "sluiced"), str(BINARIES / "sluicectl")
+
+# What most tests live under. `closed` has the other if_down; both are judged alike.
+POLICY = """
+zone = "UTC"
+[list.bad]
+format = "domains"
+path = "bad.txt"
+match = "subdomains"
+[group.closed]
+members = ["10.20.0.3", "fd00:20::3"]
+if_down = "closed"
+[[rule]]
+name = "this path is homework"
+to = ["url:arcade.test/maths/"]
+action = "allow"
+[[rule]]
+name = "no games"
+to = ["host:arcade.test", "list:bad"]
+action = "block"
+[[rule]]
+name = "no films"
+to = ["url:files.test/films/"]
+action = "block"
+"""
+LISTS = {"bad.txt": "# what the tests block\nblocked.test\n"}
+
+
+def toml(sections: dict[str, dict]) -> str:
+    """{"network": {"lan": [...]}} as TOML. Our values read the same in JSON."""
+    return "".join(f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+                   for name, keys in sections.items())
+
+
+class Sluice:
+    """sluiced in the gateway of `lab`. Keyword arguments are sections of sluice.toml: network={"firewall": ...}."""
+
+    def __init__(self, lab, policy: str = POLICY, *, lists: dict[str, str] | None = None, start=True, **sections):
+        self.lab = lab
+        self.directory = Path(tempfile.mkdtemp(prefix="sluice-", dir=lab.directory))
+        self.directory.chmod(0o755)
+        self.config = self.directory / "config"
+        for name in ("config/lists", "state", "run", "log"):
+            (self.directory / name).mkdir(parents=True)
+        self.access_log = self.directory / "log" / "access.jsonl"
+        shutil.chown(self.directory / "log", "nobody", "nogroup")  # the keeper, which has no privilege, writes there
+        self.sections = {"network": {"lan": ["lan0", "guest0"], "firewall": "nftables"}, "daemon": {"user": "nobody"},
+                         "log": {"access": str(self.access_log)}}
+        for name, keys in sections.items():
+            self.sections.setdefault(name, {}).update(keys)
+        for name, text in (LISTS | (lists or {})).items():
+            (self.config / "lists" / name).write_text(text)
+        self.write(policy)
+        self.process: subprocess.Popen | None = None
+        lab.sluices.append(self)
+        if start:
+            self.start()
+
+    # --- files -----------------------------------------------------------------------------------------------------
+
+    def write(self, policy: str | None = None, **sections):
+        for name, keys in sections.items():
+            self.sections.setdefault(name, {}).update(keys)
+        (self.config / "sluice.toml").write_text(toml(self.sections))
+        if policy is not None:
+            (self.config / "policy.toml").write_text(policy)
+
+    @property
+    def log_text(self) -> str:
+        """What the daemon said on stderr."""
+        return (self.directory / "stderr").read_text(errors="replace")
+
+    def access(self, **wanted) -> list[dict]:
+        """The access log's records in which every given field has the given value."""
+        if not self.access_log.exists():
+            return []
+        records = [json.loads(line) for line in self.access_log.read_text().splitlines()]
+        return [r for r in records if all(r.get(key) == value for key, value in wanted.items())]
+
+    def wait_access(self, timeout: float = 5, **wanted) -> dict:
+        return wait_until(lambda: self.access(**wanted), timeout, f"an access record with {wanted}")[-1]
+
+    # --- life ------------------------------------------------------------------------------------------------------
+
+    def command(self, *arguments: str) -> list[str]:
+        return [SLUICED, "--config", str(self.config), "--state", str(self.directory / "state"),
+                "--run", str(self.directory / "run"), *arguments]
+
+    def start(self, timeout: float = 10):
+        with open(self.directory / "stderr", "ab") as stderr:
+            self.process = self.lab.gateway.popen(*self.command(), stderr=stderr, stdout=stderr)
+        try:
+            wait_until(self._ready, timeout, "sluiced is ready")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it said:\n{self.log_text}") from None
+        return self
+
+    def _ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"sluiced ended with {self.process.returncode}")
+        return self.ctl("status").returncode == 0
+
+    def boot(self) -> subprocess.CompletedProcess:
+        """What the package's unit runs before interfaces come up."""
+        return self.lab.gateway.run(*self.command("--boot"), check=False)
+
+    def ctl(self, verb: str, *arguments: str, timeout: float = 15) -> subprocess.CompletedProcess:
+        return self.lab.gateway.run(SLUICECTL, verb, *arguments, "--config", str(self.config),
+                                    "--state", str(self.directory / "state"), "--run", str(self.directory / "run"),
+                                    check=False, timeout=timeout)
+
+    def ctl_json(self, verb: str, *arguments: str, code: int = 0):
+        done = self.ctl(verb, *arguments, "--json")
+        assert done.returncode == code, f"{verb}: exit {done.returncode}, wanted {code}\n{done.stdout}{done.stderr}"
+        return json.loads(done.stdout)
+
+    def reload(self, policy: str | None = None, **sections):
+        """New files go live, or this fails."""
+        self.write(policy, **sections)
+        done = self.ctl("reload")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    @property
+    def supervisor(self) -> int:
+        return self.process.pid
+
+    def role(self, name: str) -> int | None:
+        """The process id of `gateway` or `keeper`: a descendant of the supervisor that tells its role."""
+        for pid in descendants(self.supervisor):
+            with contextlib.suppress(OSError):
+                title = Path(f"/proc/{pid}/cmdline").read_bytes() + b" " + Path(f"/proc/{pid}/comm").read_bytes()
+                if name.encode() in title:
+                    return pid
+        return None
+
+    def signal(self, role: str, number: int) -> int:
+        """Signals a role; returns the process id it had."""
+        pid = self.supervisor if role == "supervisor" else self.role(role)
+        assert pid, f"no {role} process"
+        os.kill(pid, number)
+        return pid
+
+    def stop(self, timeout: float = 15) -> int:
+        """A clean stop; returns the exit code."""
+        self.process.terminate()
+        return self.process.wait(timeout)
+
+    def close(self):
+        """Ends every process, whatever state a test has left it in. The rules go with the namespace."""
+        if self.process is None:
+            return
+        pids = [self.supervisor, *descendants(self.supervisor)] if self.process.poll() is None else []
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(3)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+        self.lab.sluices.remove(self)
+
+
+def descendants(pid: int) -> list[int]:
+    found = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (task / "children").read_text().split()):
+                found += [child, *descendants(child)]
+    return found

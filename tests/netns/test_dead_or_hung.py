@@ -1,0 +1,221 @@
+"""What traffic gets while sluiced is dead, hung, stopped, not yet started or taken down (POLICY, Semantics 13).
+
+One scenario is one event on one backend, in a lab of its own; it watches four kinds of client traffic at once: v4 and
+v6, from alice (a group that is `open`) and from bob (`closed`). All scenarios run side by side, because most of what
+they do is wait; the tests below then read what they saw, one row of the table each.
+
+What a new connection gets, by name asked for:
+    judged   the allowed name's page, and the blocked name's refusal
+    passes   both pages: nobody looks
+    refused  neither, and told so at once
+and what a connection gets that was running before the event:
+    lives    it answers
+    ends     it is closed or reset
+    waits    neither, for now
+"""
+import concurrent.futures
+import signal
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from client import classify, end_of, fetch, request, trusting
+from lab import FAMILIES, Lab
+from namespace import running, wait_until
+from sluice import Sluice
+
+BACKENDS = ("nftables", "iptables")
+GROUPS = ("open", "closed")
+WITHIN = 3.0    # seconds from the event to the state that POLICY promises
+RESTART = 20.0  # seconds in which a hung gateway is found out and replaced
+
+
+@dataclass(frozen=True)
+class Event:
+    act: object                   # what happens to a Sluice
+    new: tuple[str, str]          # new connections, within WITHIN: of the open group, of the closed one
+    running: tuple[str, ...]      # what may have become of running ones by then
+    later: str | None = None      # new connections, once the supervisor has put things right
+    later_running: str | None = None
+    begins_running: bool = True   # whether sluiced runs before the event
+
+
+def kill(role, number):
+    return lambda sluice: sluice.signal(role, number)
+
+
+def kill_supervisor(sluice):
+    roles = [sluice.role("gateway"), sluice.role("keeper")]
+    sluice.signal("supervisor", signal.SIGKILL)
+    wait_until(lambda: not any(map(running, roles)), WITHIN, "gateway and keeper go with their supervisor")
+
+
+def boot(sluice):
+    done = sluice.boot()
+    assert done.returncode == 0, done.stderr
+
+
+def down(sluice):
+    done = sluice.ctl("down")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+EVENTS = {
+    "kill -9 gateway": Event(kill("gateway", signal.SIGKILL), ("judged", "judged"), ("ends",)),
+    "SIGSTOP gateway": Event(kill("gateway", signal.SIGSTOP), ("passes", "refused"), ("waits", "ends"),
+                             later="judged", later_running="ends"),
+    "kill -9 supervisor": Event(kill_supervisor, ("passes", "refused"), ("ends",)),
+    "SIGSTOP supervisor": Event(kill("supervisor", signal.SIGSTOP), ("judged", "judged"), ("lives",)),
+    "boot before start": Event(boot, ("passes", "refused"), (), begins_running=False),
+    "clean stop": Event(lambda sluice: sluice.process.terminate(), ("passes", "refused"), ("lives", "ends"),
+                        later_running="ends"),
+    "down": Event(down, ("passes", "passes"), ("lives", "ends")),
+}
+
+POLICY = """
+zone = "UTC"
+[group.shut]
+members = ["10.20.0.3", "fd00:20::3"]
+if_down = "closed"
+[[rule]]
+name = "no games"
+to = ["host:blocked.test"]
+action = "block"
+"""
+
+
+@dataclass
+class Seen:
+    """One (family, group) of one scenario."""
+    within: str = ""                # state of new connections at the end of WITHIN
+    slips: list = field(default_factory=list)   # blocked pages that a closed group got to see meanwhile
+    running: dict = field(default_factory=dict)  # "tls" and "http": lives, ends, waits
+    later: str = ""
+    later_running: dict = field(default_factory=dict)
+
+
+def state_of_new(client, where) -> tuple[str, list]:
+    """One look with both names and both schemes; "mixed" while things are changing."""
+    replies = {(name, scheme): fetch(client, where, f"{scheme}://{name}/", timeout=1)
+               for name in ("www.allowed.test", "www.blocked.test") for scheme in ("http", "https")}
+    allowed = [r for (name, _), r in replies.items() if name == "www.allowed.test"]
+    blocked = [r for (name, _), r in replies.items() if name == "www.blocked.test"]
+    slips = [r for r in blocked if r.allowed]
+    if all(r.allowed for r in allowed) and all(r.blocked for r in blocked):
+        return "judged", slips
+    if all(r.allowed for r in replies.values()):
+        return "passes", slips
+    if all(r.refused for r in replies.values()):
+        return "refused", slips
+    return "mixed: " + ", ".join(f"{name} {scheme} {reply.kind} {reply.status or ''}"
+                                 for (name, scheme), reply in replies.items()), slips
+
+
+def state_of_running(sock) -> str:
+    try:
+        sock.settimeout(1)
+        reply = request(sock, "www.allowed.test")
+        return "lives" if reply.allowed else "ends"
+    except Exception as error:  # noqa: BLE001
+        return "waits" if classify(error).kind == "silent" else "ends"
+
+
+def watch(event: Event, lab: Lab, sluice: Sluice | None, cell, seen: Seen, gate):
+    """What one client sees of one event. `gate` is passed by all watchers and the event together."""
+    family, group = cell
+    client, where = (lab.alice if group == "open" else lab.bob), lab.origin[family]
+    connections = {}
+    if event.begins_running:
+        connections["http"] = client.connect(where, 80)
+        connections["tls"] = trusting().wrap_socket(client.connect(where, 443), server_hostname="www.allowed.test")
+        for sock in connections.values():
+            assert request(sock, "www.allowed.test").allowed
+    gate.wait()  # all set
+    gate.wait()  # the event has happened
+    begun = time.monotonic()
+    wanted = event.new[GROUPS.index(group)]
+    while True:
+        state, slips = state_of_new(client, where)
+        seen.slips += slips
+        if state == wanted or time.monotonic() - begun > WITHIN:
+            break
+        time.sleep(0.1)
+    seen.within = state
+    time.sleep(0.3)  # and it stays so
+    if seen.within == wanted:
+        seen.within, slips = state_of_new(client, where)
+        seen.slips += slips
+    seen.running = {kind: state_of_running(sock) for kind, sock in connections.items()}
+    if event.later:
+        deadline = time.monotonic() + RESTART
+        while seen.later != event.later and time.monotonic() < deadline:
+            time.sleep(0.3)
+            seen.later, slips = state_of_new(client, where)
+            seen.slips += slips
+    if event.later_running:
+        seen.later_running = {kind: end_of(sock, RESTART) for kind, sock in connections.items()}
+    for sock in connections.values():
+        sock.close()
+
+
+def play(name: str, backend: str) -> dict:
+    import threading
+    event = EVENTS[name]
+    cells = {(family, group): Seen() for family in FAMILIES for group in GROUPS}
+    with Lab(guest=False, inner=False) as lab:
+        sluice = Sluice(lab, POLICY, network={"firewall": backend, "lan": ["lan0"]}, start=event.begins_running)
+        gate = threading.Barrier(len(cells) + 1, timeout=30)
+        with concurrent.futures.ThreadPoolExecutor(len(cells)) as pool:
+            watchers = [pool.submit(watch, event, lab, sluice, cell, seen, gate) for cell, seen in cells.items()]
+            try:
+                gate.wait()
+                event.act(sluice)
+                gate.wait()
+            except BaseException:
+                gate.abort()
+                for watcher in watchers:
+                    watcher.exception()
+                raise
+            for watcher in watchers:
+                watcher.result()
+    return cells
+
+
+@pytest.fixture(scope="module")
+def scenarios(built):
+    """{(event, backend): what was seen, or the exception}; seven at a time keep two cores awake, not drowned."""
+    with concurrent.futures.ThreadPoolExecutor(7) as pool:
+        running_scenarios = {(name, backend): pool.submit(play, name, backend)
+                             for backend in BACKENDS for name in EVENTS}
+    return running_scenarios
+
+
+@pytest.fixture
+def seen(scenarios, event, backend, family, if_down) -> Seen:
+    return scenarios[event, backend].result()[family, if_down]
+
+
+table = pytest.mark.parametrize("event,backend,family,if_down", [
+    pytest.param(event, backend, family, if_down, id=f"{event}-{backend}-{family}-{if_down}")
+    for event in EVENTS for backend in BACKENDS for family in FAMILIES for if_down in GROUPS])
+
+
+@table
+def test_a_new_connection(seen, event, if_down):
+    wanted = EVENTS[event]
+    assert seen.within == wanted.new[GROUPS.index(if_down)]
+    if if_down == "closed" and event != "down":
+        assert not seen.slips, "a closed group got a blocked page"
+    if wanted.later:
+        assert seen.later == wanted.later
+
+
+@table
+def test_a_running_connection(seen, event, if_down):
+    wanted = EVENTS[event]
+    for kind, state in seen.running.items():
+        assert state in wanted.running, kind
+    if wanted.later_running == "ends":
+        for kind, state in seen.later_running.items():
+            assert state in ("closed", "reset"), kind

@@ -1,0 +1,56 @@
+"""What is scarce: connections per client, and descriptors."""
+import os
+import resource
+import time
+
+from client import fetch
+from namespace import descriptors_of, wait_until
+from origin import Peer, hold
+from sluice import POLICY
+
+
+def test_limit_per_client_is_that_clients_alone(lab, fresh, family):
+    fresh(POLICY, limits={"connections_per_client": 20})
+    with Peer(lab.origin.namespace, lab.peer[family], 443, hold):
+        held = [lab.alice.connect(lab.peer[family], 443) for _ in range(20)]
+        try:
+            for sock in held:
+                sock.sendall(b"\x00")
+            time.sleep(0.3)
+            assert not fetch(lab.alice, lab.origin[family], "http://www.allowed.test/", timeout=2).allowed
+            assert fetch(lab.bob, lab.origin[family], "http://www.allowed.test/").allowed
+        finally:
+            for sock in held:
+                sock.close()
+    wait_until(lambda: fetch(lab.alice, lab.origin[family], "http://www.allowed.test/", timeout=2).allowed, 5,
+               "room again for this client")
+
+
+def test_running_out_of_descriptors_is_survived(lab, fresh, family):
+    sluice = fresh(POLICY)
+    pid = sluice.role("gateway")
+    few = descriptors_of(pid) + 60
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (few, few))
+    with Peer(lab.origin.namespace, lab.peer[family], 443, hold):
+        held = []
+        try:
+            for _ in range(100):
+                sock = lab.alice.connect(lab.peer[family], 443)
+                held.append(sock)
+                sock.sendall(b"\x00")
+            before = cpu_seconds(pid)
+            time.sleep(1)
+            assert cpu_seconds(pid) - before < 0.5, "spins while there are no descriptors"
+        finally:
+            for sock in held:
+                sock.close()
+    assert sluice.role("gateway") == pid
+    wait_until(lambda: fetch(lab.bob, lab.origin[family], "http://www.allowed.test/", timeout=2).allowed, 10,
+               "judging again")
+    assert fetch(lab.bob, lab.origin[family], "https://www.blocked.test/").blocked
+
+
+def cpu_seconds(pid: int) -> float:
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
