@@ -11,12 +11,10 @@ forwards by itself, so whatever a test sees blocked is sluice's doing.
 """
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
-from namespace import Namespace, next_serial, sweep, veth
+from namespace import Namespace, next_serial, scratch_directory, sweep, veth
 from origin import NAMES, Nginx
 
 FAMILIES = ("v4", "v6")
@@ -56,8 +54,7 @@ class Lab:
         sweep()
         self._serial = next_serial()
         self._namespaces: list[Namespace] = []
-        self.directory = Path(tempfile.mkdtemp(prefix="sluicelab-"))
-        self.directory.chmod(0o755)  # the daemon's unprivileged roles pass through
+        self.directory = scratch_directory()  # the daemon's unprivileged roles pass through
         self.sluices: list = []      # stopped with the lab (sluice.py)
         try:
             self._build(clients, guest, inner)
@@ -118,8 +115,6 @@ class Lab:
         for namespace in reversed(self._namespaces):
             namespace.close()
         shutil.rmtree(self.directory, ignore_errors=True)
-        if os.path.isdir("/etc/netns") and not os.listdir("/etc/netns"):
-            os.rmdir("/etc/netns")
 
     def __enter__(self):
         return self

@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -79,13 +80,14 @@ class Namespace:
         return subprocess.run(["ip", "netns", "exec", self.name, *command], text=True, capture_output=True,
                               check=check, timeout=timeout, **more)
 
-    def popen(self, *command: str, **more) -> subprocess.Popen:
-        child = subprocess.Popen(["ip", "netns", "exec", self.name, *command], stdin=subprocess.DEVNULL, **more)
+    def popen(self, *command: str, stdin=subprocess.DEVNULL, **more) -> subprocess.Popen:
+        child = subprocess.Popen(["ip", "netns", "exec", self.name, *command], stdin=stdin, **more)
         self._children.append(child)
         return child
 
     def nft(self, text: str):
-        self.run("nft", "-f", "-", input=text)
+        done = self.run("nft", "-f", "-", input=text + "\n", check=False)
+        assert done.returncode == 0, done.stderr
 
     def socket(self, family: int, kind=socket.SOCK_STREAM) -> socket.socket:
         with self.enter():
@@ -145,14 +147,24 @@ def destroy(name: str):
     shutil.rmtree(f"/etc/netns/{name}", ignore_errors=True)
 
 
+def scratch_directory() -> Path:
+    """A directory of this run that everybody may enter."""
+    directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-"))
+    directory.chmod(0o755)
+    return directory
+
+
 def sweep():
-    """Removes namespaces of earlier runs whose process is gone."""
-    pattern = re.compile(rf"{PREFIX}-(\d+)-")
-    directory = Path("/run/netns")
-    for entry in list(directory.iterdir()) if directory.exists() else []:
-        match = pattern.match(entry.name)
-        if match and not Path(f"/proc/{match[1]}").exists():
-            destroy(entry.name)
+    """Removes what earlier runs left whose process is gone."""
+    def left_over(entry: Path) -> bool:
+        match = re.match(rf"{PREFIX}-(\d+)-", entry.name)
+        return bool(match) and not Path(f"/proc/{match[1]}").exists()
+
+    for directory, remove in ((Path("/run/netns"), lambda entry: destroy(entry.name)),
+                              (Path(tempfile.gettempdir()), lambda entry: shutil.rmtree(entry, ignore_errors=True))):
+        for entry in list(directory.iterdir()) if directory.exists() else []:
+            if left_over(entry):
+                remove(entry)
 
 
 def _setns(fd: int):

@@ -1,18 +1,19 @@
 """What stands on the far side: a certificate authority for the test names, real nginx, and small hand-made peers."""
 from __future__ import annotations
 
+import atexit
 import base64
 import functools
 import hashlib
+import shutil
 import socket
 import ssl
 import struct
 import subprocess
-import tempfile
 import threading
 from pathlib import Path
 
-from namespace import Namespace, wait_until
+from namespace import Namespace, scratch_directory, wait_until
 
 NAMES = ["www.allowed.test", "allowed.test", "www.blocked.test", "blocked.test", "arcade.test", "www.arcade.test",
          "files.test", "ws.test", "notblocked.test", "inner.test"]
@@ -22,8 +23,8 @@ BIG = 1 << 30  # bytes behind /big
 @functools.cache
 def authority() -> Path:
     """A directory with ca.crt, origin.crt and origin.key, made once a run."""
-    directory = Path(tempfile.mkdtemp(prefix="sluicelab-ca-"))
-    directory.chmod(0o755)
+    directory = scratch_directory()
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
 
     def openssl(*arguments: str):
         subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
@@ -60,8 +61,7 @@ class Nginx:
         listens = "\n".join(f"    listen {h}:80 backlog=4096; listen {h}:443 ssl backlog=4096;" for h in hosts)
         (directory / "nginx.conf").write_text(f"""
 daemon off; master_process off; pid nginx.pid; error_log error.log;
-worker_rlimit_nofile 65536;
-events {{ worker_connections 30000; }}
+events {{ worker_connections 8192; }}
 http {{
   log_format lab '$remote_addr $scheme $http_host $status $request_uri';
   access_log access.log lab;
@@ -86,8 +86,8 @@ http {{
 """)
         (directory / "www" / "chunked.txt").write_text("<!--# echo var=\"remote_addr\" -->" + "x" * 5000 + "\n")
         (directory / "www" / "slow").write_bytes(b"s" * (1 << 20))
-        # `nofile`: 2,000 idle connections and more must not be this server's problem.
-        self._process = namespace.popen("sh", "-c", f"ulimit -n 65536; exec nginx -p {directory} -c nginx.conf "
+        # Thousands of connections must not be this server's problem.
+        self._process = namespace.popen("sh", "-c", f"ulimit -n $(ulimit -H -n); exec nginx -p {directory} -c nginx.conf "
                                         "-e error.log", stderr=subprocess.DEVNULL)
         wait_until(lambda: _answers(namespace, addresses[0]), 5, f"nginx at {addresses[0]}")
 

@@ -15,6 +15,7 @@ and what a connection gets that was running before the event:
 """
 import concurrent.futures
 import signal
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ import pytest
 from client import classify, end_of, fetch, request, trusting
 from lab import FAMILIES, Lab
 from namespace import running, wait_until
+from origin import authority
 from sluice import Sluice
 
 BACKENDS = ("nftables", "iptables")
@@ -160,7 +162,6 @@ def watch(event: Event, lab: Lab, sluice: Sluice | None, cell, seen: Seen, gate)
 
 
 def play(name: str, backend: str) -> dict:
-    import threading
     event = EVENTS[name]
     cells = {(family, group): Seen() for family in FAMILIES for group in GROUPS}
     with Lab(guest=False, inner=False) as lab:
@@ -185,6 +186,7 @@ def play(name: str, backend: str) -> dict:
 @pytest.fixture(scope="module")
 def scenarios(built):
     """{(event, backend): what was seen, or the exception}; seven at a time keep two cores awake, not drowned."""
+    authority()  # made once, before the threads
     with concurrent.futures.ThreadPoolExecutor(7) as pool:
         running_scenarios = {(name, backend): pool.submit(play, name, backend)
                              for backend in BACKENDS for name in EVENTS}

@@ -26,7 +26,7 @@ def test_an_inner_network_stays_protected(lab, fresh, family, backend):
     lab.gateway.nft(f"""
 table inet admin {{ chain forward {{ type filter hook forward priority filter;
   ip daddr 10.40.0.0/16 ip saddr != {lab.bob['v4']} reject with tcp reset
-  ip6 daddr fd00:40::/64 ip6 saddr != {lab.bob['v6']} reject with tcp reset }} }}""")
+  ip6 daddr fd00:40::/64 ip6 saddr != {lab.bob['v6']} reject with tcp reset; }}; }}""")
     try:
         for scheme in ("http", "https"):
             assert fetch(lab.bob, lab.inner[family], f"{scheme}://inner.test/").allowed
@@ -66,7 +66,7 @@ def test_behind_masquerading(lab, fresh, family):
     """Most routers masquerade: the client's own address on the upstream leg must not get in its way."""
     fresh(POLICY)
     lab.gateway.nft("""
-table inet admin { chain post { type nat hook postrouting priority srcnat; oifname "wan0" masquerade; } }""")
+table inet admin { chain post { type nat hook postrouting priority srcnat; oifname "wan0" masquerade; }; }""")
     try:
         assert judged(lab.alice, lab, family)
         for scheme in ("http", "https"):
@@ -136,7 +136,7 @@ def test_a_second_start_beside_a_running_one_is_refused(lab, fresh):
 
 
 def test_other_peoples_rules_stay(lab, fresh):
-    lab.gateway.nft("table inet admin { chain c { type filter hook forward priority 0; counter accept; } }")
+    lab.gateway.nft("table inet admin { chain c { type filter hook forward priority 0; counter accept; }; }")
     try:
         sluice = fresh(POLICY)
         sluice.ctl("down")

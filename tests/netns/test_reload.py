@@ -7,7 +7,6 @@ import time
 import pytest
 
 from client import end_of, fetch, request, trusting
-from namespace import wait_until
 from origin import BIG, Peer, echo, read_head
 from sluice import POLICY
 

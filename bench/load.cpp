@@ -1,0 +1,336 @@
+// Load for the data-path benchmark (run.py): small servers and clients that hide as little of the gateway as possible.
+//
+//   bench_load serve bulk|short|http|hold ADDRESS PORT [BYTES]    until killed; prints "ready" when it listens
+//   bench_load bulk  ADDRESS PORT HELLO BYTES                     one connection, BYTES down
+//   bench_load short ADDRESS PORT HELLO COUNT CONCURRENT          connect, hello, 1 KiB back, closed by the server
+//   bench_load http  ADDRESS PORT COUNT CONCURRENT                keep-alive GETs, 1 KiB back each
+//   bench_load hold  ADDRESS PORT HELLO COUNT                     COUNT idle connections until standard input ends
+//
+// HELLO is a file with a real ClientHello. The bulk sender uses sendfile from a memory file and the receiver recv with
+// MSG_TRUNC, so neither end touches the bytes. Everything else is one thread and one epoll. Each client prints one line
+// of JSON. Any failure ends the program with a message: a benchmark with errors in it is no benchmark.
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace {
+
+constexpr int batch = 256;               // events taken at once
+constexpr std::size_t page_size = 1024;  // the body of a short answer
+constexpr std::string_view request =
+    "GET /page HTTP/1.1\r\nHost: www.allowed.test\r\nUser-Agent: bench_load\r\nAccept: */*\r\n\r\n";
+
+[[noreturn]] void fail(const char* what) {
+  std::fprintf(stderr, "bench_load: %s: %s\n", what, std::strerror(errno));
+  std::exit(1);
+}
+template <typename T>
+T must(T result, const char* what) {
+  if (result < 0) fail(what);
+  return result;
+}
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t length = 0;
+};
+Address parse_address(const char* text, const char* port) {
+  Address address;
+  const auto number = htons(static_cast<std::uint16_t>(std::atoi(port)));
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&address.storage);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&address.storage);
+  if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = number;
+    address.length = sizeof *v4;
+  } else if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = number;
+    address.length = sizeof *v6;
+  } else {
+    errno = EINVAL;
+    fail(text);
+  }
+  return address;
+}
+
+int listener(const Address& address) {
+  const int fd = must(socket(address.storage.ss_family, SOCK_STREAM, 0), "socket");
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  must(bind(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length), "bind");
+  must(listen(fd, 4096), "listen");
+  std::puts("ready");
+  std::fflush(stdout);
+  return fd;
+}
+
+int dial(const Address& address, bool blocking) {
+  const int fd = must(socket(address.storage.ss_family, SOCK_STREAM | (blocking ? 0 : SOCK_NONBLOCK), 0), "socket");
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length) < 0 && errno != EINPROGRESS)
+    fail("connect");
+  return fd;
+}
+
+std::string read_file(const char* path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) fail(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void send_all(int fd, std::string_view bytes) {  // small enough for any send buffer
+  if (send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size())) fail("send");
+}
+
+double since(std::chrono::steady_clock::time_point begun) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+}
+
+// --- bulk ---------------------------------------------------------------------------------------------------------
+
+int serve_bulk(const Address& address, std::uint64_t bytes) {
+  constexpr off_t chunk = 64 << 20;
+  const int memory = must(memfd_create("bulk", 0), "memfd_create");
+  must(ftruncate(memory, chunk), "ftruncate");
+  const std::string zeros(1 << 20, 'z');
+  for (off_t at = 0; at < chunk; at += static_cast<off_t>(zeros.size()))
+    must(pwrite(memory, zeros.data(), zeros.size(), at), "pwrite");
+  for (const int server = listener(address);;) {
+    const int fd = must(accept(server, nullptr, nullptr), "accept");
+    char hello[4096];
+    must(recv(fd, hello, sizeof hello, 0), "recv");
+    for (std::uint64_t left = bytes; left > 0;) {
+      off_t from = 0;
+      const auto sent = sendfile(fd, memory, &from, std::min<std::uint64_t>(left, chunk));
+      if (sent <= 0) break;  // the client says what is missing
+      left -= static_cast<std::uint64_t>(sent);
+    }
+    close(fd);
+  }
+}
+
+int client_bulk(const Address& address, const std::string& hello, std::uint64_t bytes) {
+  const auto begun = std::chrono::steady_clock::now();
+  const int fd = dial(address, true);
+  send_all(fd, hello);
+  std::uint64_t got = 0;
+  // With MSG_TRUNC a TCP receive drops the bytes in the kernel; the buffer is never written.
+  static char nowhere[1 << 20];
+  while (const auto count = must(recv(fd, nowhere, sizeof nowhere, MSG_TRUNC), "recv"))
+    got += static_cast<std::uint64_t>(count);
+  if (got != bytes) {
+    std::fprintf(stderr, "bench_load: %llu of %llu bytes came\n", static_cast<unsigned long long>(got),
+                 static_cast<unsigned long long>(bytes));
+    return 1;
+  }
+  std::printf("{\"seconds\": %.6f, \"bytes\": %llu}\n", since(begun), static_cast<unsigned long long>(got));
+  return 0;
+}
+
+// --- the rest: one epoll loop ---------------------------------------------------------------------------------------
+
+class Poller {
+ public:
+  Poller() : fd_(must(epoll_create1(0), "epoll_create1")) {}
+  void add(int fd, std::uint32_t events) const {
+    epoll_event event{events, {.fd = fd}};
+    must(epoll_ctl(fd_, EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
+  }
+  void change(int fd, std::uint32_t events) const {
+    epoll_event event{events, {.fd = fd}};
+    must(epoll_ctl(fd_, EPOLL_CTL_MOD, fd, &event), "epoll_ctl");
+  }
+  template <typename Handler>
+  void wait(Handler&& handle) {
+    // 30 s without any news is a stall, and an error.
+    const int count = epoll_wait(fd_, events_, batch, 30'000);
+    if (count == 0) errno = ETIMEDOUT;
+    if (count == 0 || (count < 0 && errno != EINTR)) fail("epoll_wait");
+    for (int i = 0; i < count; ++i) handle(events_[i].data.fd, events_[i].events);
+  }
+
+ private:
+  int fd_;
+  epoll_event events_[batch];
+};
+
+int serve_small(const Address& address, std::string_view mode) {
+  const std::string page(page_size, 'p');
+  const std::string answer =
+      "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + std::to_string(page_size) + "\r\n\r\n" + page;
+  const int server = listener(address);
+  const int poller = must(epoll_create1(0), "epoll_create1");
+  const auto watch = [&](int fd) {
+    epoll_event event{EPOLLIN, {.fd = fd}};
+    must(epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
+  };
+  watch(server);
+  epoll_event events[batch];
+  for (;;) {
+    const int count = epoll_wait(poller, events, batch, -1);
+    for (int i = 0; i < count; ++i) {
+      const int fd = events[i].data.fd;
+      if (fd == server) {
+        const int accepted = must(accept4(server, nullptr, nullptr, SOCK_NONBLOCK), "accept");
+        const int on = 1;
+        setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        watch(accepted);
+        continue;
+      }
+      char buffer[16384];
+      const auto got = recv(fd, buffer, sizeof buffer, 0);
+      if (got <= 0) {
+        close(fd);
+      } else if (mode == "http") {  // requests are small and whole, one at a time
+        send(fd, answer.data(), answer.size(), MSG_NOSIGNAL);
+      } else {
+        send(fd, page.data(), mode == "hold" ? 7 : page.size(), MSG_NOSIGNAL);
+        if (mode == "short") close(fd);
+      }
+    }
+  }
+}
+
+int client_short(const Address& address, const std::string& hello, long count, long concurrent) {
+  const auto begun = std::chrono::steady_clock::now();
+  Poller poller;
+  std::unordered_map<int, std::size_t> got;
+  long started = 0, finished = 0;
+  const auto start = [&] {
+    const int fd = dial(address, false);
+    poller.add(fd, EPOLLOUT);
+    got[fd] = 0;
+    ++started;
+  };
+  while (started < std::min(count, concurrent)) start();
+  while (finished < count) {
+    poller.wait([&](int fd, std::uint32_t events) {
+      if (events & EPOLLOUT) {
+        send_all(fd, hello);
+        poller.change(fd, EPOLLIN);
+        return;
+      }
+      char buffer[4096];
+      const auto bytes = must(recv(fd, buffer, sizeof buffer, 0), "recv");
+      if (bytes > 0) {
+        got[fd] += static_cast<std::size_t>(bytes);
+        return;
+      }
+      if (got[fd] != page_size) errno = EPROTO, fail("short answer");
+      close(fd);
+      ++finished;
+      if (started < count) start();
+    });
+  }
+  std::printf("{\"seconds\": %.6f, \"count\": %ld}\n", since(begun), count);
+  return 0;
+}
+
+int client_http(const Address& address, long count, long concurrent) {
+  const auto begun = std::chrono::steady_clock::now();
+  Poller poller;
+  std::unordered_map<int, std::string> answers;
+  long asked = 0, finished = 0;
+  for (long i = 0; i < concurrent; ++i) {
+    const int fd = dial(address, false);
+    poller.add(fd, EPOLLOUT);
+  }
+  const auto complete = [](const std::string& answer) {
+    const auto head = answer.find("\r\n\r\n");
+    return head != std::string::npos && answer.size() >= head + 4 + page_size;
+  };
+  while (finished < count) {
+    poller.wait([&](int fd, std::uint32_t events) {
+      auto& answer = answers[fd];
+      if (events & EPOLLOUT) {
+        poller.change(fd, EPOLLIN);
+      } else {
+        char buffer[8192];
+        const auto bytes = must(recv(fd, buffer, sizeof buffer, 0), "recv");
+        if (bytes == 0) errno = ECONNRESET, fail("keep-alive connection closed");
+        answer.append(buffer, static_cast<std::size_t>(bytes));
+        if (!complete(answer)) return;
+        if (!answer.starts_with("HTTP/1.1 200")) errno = EPROTO, fail("status");
+        answer.clear();
+        ++finished;
+      }
+      if (asked < count) {
+        send_all(fd, request);
+        ++asked;
+      }
+    });
+  }
+  std::printf("{\"seconds\": %.6f, \"count\": %ld}\n", since(begun), count);
+  return 0;
+}
+
+int client_hold(const Address& address, const std::string& hello, long count) {
+  std::vector<int> held;
+  for (long i = 0; i < count; ++i) {
+    const int fd = dial(address, true);
+    send_all(fd, hello);
+    char buffer[64];
+    if (must(recv(fd, buffer, sizeof buffer, 0), "recv") == 0) errno = ECONNRESET, fail("held connection closed");
+    held.push_back(fd);
+  }
+  std::puts("ready");
+  std::fflush(stdout);
+  char byte;
+  while (read(STDIN_FILENO, &byte, 1) > 0) {
+  }
+  for (const int fd : held)
+    if (recv(fd, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN) fail("a held connection has ended");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+
+  const std::vector<const char*> arguments(argv + 1, argv + argc);
+  const std::string_view mode = arguments.empty() ? "" : arguments[0];
+  const auto number = [&](std::size_t i) { return std::atoll(arguments[i]); };
+  if (mode == "serve" && arguments.size() >= 4) {
+    const auto address = parse_address(arguments[2], arguments[3]);
+    if (std::string_view(arguments[1]) == "bulk" && arguments.size() == 5)
+      return serve_bulk(address, static_cast<std::uint64_t>(number(4)));
+    return serve_small(address, arguments[1]);
+  }
+  if (arguments.size() >= 4) {
+    const auto address = parse_address(arguments[1], arguments[2]);
+    if (mode == "bulk" && arguments.size() == 5)
+      return client_bulk(address, read_file(arguments[3]), static_cast<std::uint64_t>(number(4)));
+    if (mode == "short" && arguments.size() == 6)
+      return client_short(address, read_file(arguments[3]), number(4), number(5));
+    if (mode == "http" && arguments.size() == 5) return client_http(address, number(3), number(4));
+    if (mode == "hold" && arguments.size() == 5) return client_hold(address, read_file(arguments[3]), number(4));
+  }
+  std::fputs("bench_load: see the head of bench/load.cpp\n", stderr);
+  return 2;
+}
