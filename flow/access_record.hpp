@@ -11,21 +11,21 @@
 namespace flow {
 
 struct AccessRecord {
-  base::WallTime time{};           // when the request or connection began
-  std::string id;                  // of the decision; also on the block page
+  base::WallTime time{};  // when the request or connection began
+  std::string id;         // of the decision; also on the block page
   base::IpAddress client;
   std::uint16_t sport = 0;
   std::string user, device, identity, group;
-  std::string proto;               // "tls", "http", "tcp"
+  std::string proto;  // "tls", "http", "tcp"
   base::Endpoint dst;
   std::string name, name_source, url, method, type;
-  int status = 0;                  // as the client got it; 0: none
+  int status = 0;  // as the client got it; 0: none
   std::uint64_t bytes_up = 0, bytes_down = 0;
-  bool bytes_known = false;        // false: the driver fills the flow's counters in
+  bool bytes_known = false;  // false: the driver fills the flow's counters in
   std::uint64_t duration_ms = 0;
-  std::string tls = "none";        // spliced | inspected | kernel | none
+  std::string tls = "none";  // spliced | inspected | kernel | none
   std::vector<std::string> categories;
-  std::string action;              // allow | block | warn | code | abort
+  std::string action;  // allow | block | warn | code | abort
   std::string rule, reason, shadow;
 };
 

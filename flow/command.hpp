@@ -1,5 +1,5 @@
-// What a machine asks its driver to do, in order. The driver performs and decides nothing; back-pressure, partial writes,
-// flushing before a shutdown and buffers are the driver's.
+// What a machine asks its driver to do, in order. The driver performs and decides nothing; back-pressure, partial
+// writes, flushing before a shutdown and buffers are the driver's.
 #pragma once
 
 #include <chrono>
@@ -57,13 +57,14 @@ struct Close {};
 // End the flow at once: RST on both legs. The machine is done.
 struct Reset {};
 
-// One timer of each kind. `deadline` fires once, `after` from now. `idle` fires when nothing moved for `after`, splicing
-// included, and re-arms itself. after = 0 disarms.
+// One timer of each kind. `deadline` fires once, `after` from now. `idle` fires when nothing moved for `after`,
+// splicing included, and re-arms itself. after = 0 disarms.
 struct Arm {
   Timer timer;
   base::Duration after{};
 };
-// A finished decision for the access log. bytes_up/down and duration are the machine's own if set, else the flow's so far.
+// A finished decision for the access log. bytes_up/down and duration are the machine's own if set, else the flow's so
+// far.
 struct Note {
   AccessRecord record;
 };

@@ -5,11 +5,14 @@
 #include <variant>
 
 #include "base/bytes.hpp"
+#include "policy/facts.hpp"
 
 namespace flow {
 
 enum class Side : std::uint8_t { client, origin };
-constexpr Side other(Side side) { return side == Side::client ? Side::origin : Side::client; }
+constexpr Side other(Side side) {
+  return side == Side::client ? Side::origin : Side::client;
+}
 
 enum class Timer : std::uint8_t { deadline, idle };
 
@@ -36,8 +39,11 @@ struct Aborted {  // reset by the peer, or a socket error
 struct Expired {
   Timer timer;
 };
-// A new snapshot or a new set of active schedules is in force; `what` is in the Surroundings already.
-struct PolicyChanged {};
+// A new snapshot or a new set of active schedules is in force and in the Surroundings already. `client` is the
+// opening's client identified anew: ids of the old snapshot mean nothing in the new one.
+struct PolicyChanged {
+  policy::Client client;
+};
 
 using Event = std::variant<Received, Connected, ConnectFailed, Spliced, Aborted, Expired, PolicyChanged>;
 

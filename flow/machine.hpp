@@ -23,9 +23,9 @@ struct Surroundings {
   std::shared_ptr<const policy::Snapshot> snapshot;
   policy::ScheduleSet active;
   UnknownProtocol unknown_protocol = UnknownProtocol::tunnel;
-  base::WallTime now{};        // set by the driver before each call
-  std::uint64_t id_seed = 0;   // random, per worker
-  std::uint64_t next_id = 0;   // decision ids are made from both
+  base::WallTime now{};       // set by the driver before each call
+  std::uint64_t id_seed = 0;  // random, per worker
+  std::uint64_t next_id = 0;  // decision ids are made from both
 };
 
 // How a flow begins: what the listener knows.

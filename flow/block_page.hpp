@@ -1,0 +1,31 @@
+// How a refusal is said in HTTP: a page that tells what was refused, why, by which rule, and the decision's id.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/time.hpp"
+#include "flow/subject.hpp"
+#include "policy/snapshot.hpp"
+
+namespace flow {
+
+struct PageContext {
+  const policy::Snapshot& snapshot;
+  const policy::Client& client;
+  const base::FiveTuple& tuple;
+  std::string_view id;
+  base::WallTime now;
+  std::string_view why;  // empty: told from the subject's verdict
+};
+
+// The whole 403 answer. With `method` HEAD the page is left out, its length is not (RFC 9110 9.3.2).
+std::string block_response(const Subject& subject, const PageContext& context);
+
+// The verdict as a sentence: "Blocked by the rule 'games only after lessons' (games)."
+std::string why_sentence(const policy::Snapshot& snapshot, const policy::Verdict& verdict);
+
+// A short plain-text answer for what is no matter of policy ("400 Bad Request"). The connection ends with it.
+std::string error_response(int status, std::string_view explanation, std::string_view method);
+
+}  // namespace flow

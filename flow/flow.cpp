@@ -1,0 +1,121 @@
+#include "flow/flow.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "flow/decision_id.hpp"
+#include "flow/record.hpp"
+#include "policy/decide.hpp"
+
+namespace flow {
+namespace {
+
+// tls = "off": rules that ask about names do not apply (POLICY 7), and one that holds because there is no name asks
+// too.
+bool asks_about_names(const policy::Rule& rule) {
+  return rule.conditions.not_to || rule.conditions.no_name;
+}
+
+}  // namespace
+
+Flow::Flow(Opening flow_opening, Surroundings& surroundings, const Counters& counters)
+    : opening_(std::move(flow_opening)),
+      surroundings_(surroundings),
+      counters_(counters),
+      snapshot_(surroundings.snapshot) {
+  subject.began = now();
+}
+
+void Flow::begin_subject() {
+  reopen_subject();
+  subject.stage = policy::Stage::connect;
+  subject.to_come = all_to_come;
+  subject.name.reset();
+  subject.name_source = policy::NameSource::none;
+  subject.ech_offered = false;
+  subject.looked_at = true;
+  subject.url.reset();
+  subject.method.clear();
+  subject.user_agent.clear();
+  subject.status = 0;
+  subject.content_type.clear();
+  subject.content_length.reset();
+  subject.verdict = {};
+}
+
+void Flow::reopen_subject() {
+  count_spliced();
+  tally_at_beginning_ = out.tally();
+  id_.clear();
+  noted_ = false;
+  subject.began = now();
+}
+
+bool Flow::judge() {
+  base::UrlView url;
+  if (subject.url) url = subject.url->view();
+  policy::Facts facts;
+  facts.stage = subject.stage;
+  facts.client = &opening_.client;
+  facts.tuple = opening_.tuple;
+  facts.name = subject.name ? &*subject.name : nullptr;
+  facts.name_source = subject.name_source;
+  facts.ech_offered = subject.ech_offered;
+  facts.url = subject.url ? &url : nullptr;
+  facts.method = subject.method;
+  facts.user_agent = subject.user_agent;
+  facts.content_type = subject.content_type;
+  facts.content_length = subject.content_length;
+  facts.to_come = subject.to_come;
+  facts.active = surroundings_.active;
+  subject.verdict = policy::decide(*snapshot_, facts);
+  if (!subject.looked_at && refuses(subject.verdict) && asks_about_names(snapshot_->rules[subject.verdict.rule.value]))
+    subject.verdict = {};
+  return refuses(subject.verdict);
+}
+
+void Flow::refuse(policy::Reason reason) {
+  subject.verdict.outcome = policy::Outcome::block;
+  subject.verdict.reason = reason;
+  subject.verdict.rule = policy::no_rule;
+}
+
+bool Flow::adopt_policy(const policy::Client& client) {
+  snapshot_ = surroundings_.snapshot;
+  opening_.client = client;
+  if (!judge()) return false;
+  // live = "keep" (POLICY 9): what runs goes on, and is logged as allowed by the rule that let it. At connect nothing
+  // runs yet.
+  if (subject.stage == policy::Stage::connect || !snapshot_->rules[subject.verdict.rule.value].live_keep) return true;
+  subject.verdict.outcome = policy::Outcome::allow;
+  return false;
+}
+
+const std::string& Flow::decision_id() {
+  if (id_.empty()) id_ = flow::decision_id(surroundings_.id_seed, surroundings_.next_id++);
+  return id_;
+}
+
+void Flow::note(std::string_view aborted) {
+  if (std::exchange(noted_, true)) return;
+  count_spliced();
+  if (!is_recorded(group().log, subject.verdict)) return;
+  AccessRecord record = make_record(subject, {*snapshot_, opening_.client, opening_.tuple, aborted});
+  record.id = decision_id();
+  record.bytes_up = out.tally().up - tally_at_beginning_.up;
+  record.bytes_down = out.tally().down - tally_at_beginning_.down;
+  record.bytes_known = true;
+  auto lasted = std::chrono::duration_cast<std::chrono::milliseconds>(now() - subject.began);
+  record.duration_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(lasted.count(), 0));  // clocks are set back
+  out.note(std::move(record));
+}
+
+// The driver's counters know what Splice has moved; the tally knows what is still on its way to the driver. Outside a
+// splice the counters only lag, so the larger one is right.
+void Flow::count_spliced() {
+  Tally& tally = out.tally();
+  tally.up = std::max(tally.up, counters_.up);
+  tally.down = std::max(tally.down, counters_.down);
+}
+
+}  // namespace flow

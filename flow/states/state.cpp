@@ -1,0 +1,45 @@
+#include "flow/states/state.hpp"
+
+#include "flow/states/states.hpp"
+
+namespace flow {
+
+Next stay() {
+  return {};
+}
+
+Next reset(Flow& flow, std::string_view aborted) {
+  flow.note(aborted);
+  flow.out.reset();
+  return {Done{}};
+}
+
+Next close(Flow& flow) {
+  flow.note();
+  flow.out.close();
+  return {Done{}};
+}
+
+Next StateBase::on(Flow&, const Received&) {
+  return stay();
+}
+Next StateBase::on(Flow&, const Connected&) {
+  return stay();
+}
+Next StateBase::on(Flow& flow, const ConnectFailed&) {
+  return reset(flow, "origin_unreachable");
+}
+Next StateBase::on(Flow&, const Spliced&) {
+  return stay();
+}
+Next StateBase::on(Flow& flow, const Aborted&) {
+  return reset(flow);
+}
+Next StateBase::on(Flow& flow, const Expired&) {
+  return reset(flow, "timeout");
+}
+Next StateBase::on_refused(Flow& flow) {
+  return reset(flow);
+}
+
+}  // namespace flow
