@@ -1,0 +1,31 @@
+// Why would this be blocked, or not: one client and one URL or host, judged as HTTP, as HTTPS and as QUIC, told in
+// words and as data. Pure: the same text from the running gateway (`sluicectl explain`) and from files (`--config
+// DIR`).
+#pragma once
+
+#include <string>
+
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "control/protocol.hpp"
+#include "policy/snapshot.hpp"
+
+namespace control {
+
+struct ExplainInput {
+  const policy::Snapshot& snapshot;
+  policy::Client client;
+  base::WallTime time;
+  base::WallTime clock_trusted_since;
+  std::string target;  // "https://example.org/x", "example.org"
+};
+
+// Exit 1 when the target would be refused (as its scheme says; without one, over HTTPS), 2 when it is no target.
+Reply explain(const ExplainInput& input);
+
+// "2026-11-22 10:15:00", "2026-11-22T10:15Z"; a time without Z is local to `zone`. `10:15` is that time on `now`'s day.
+base::Result<base::WallTime> parse_time(std::string_view text, const policy::Zone& zone, base::WallTime now);
+// Local time in `zone`, "2026-11-22 10:15:00".
+std::string format_time(base::WallTime time, const policy::Zone& zone);
+
+}  // namespace control

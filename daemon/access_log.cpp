@@ -1,0 +1,71 @@
+#include "daemon/access_log.hpp"
+
+#include <fcntl.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "daemon/log.hpp"
+
+namespace sluiced {
+
+void AccessLog::open(const std::string& where) {
+  if (where == where_ && (file_ || where == "off" || where == "syslog")) return;
+  where_ = where;
+  reopen();
+}
+
+void AccessLog::reopen() {
+  file_.reset();
+  if (where_ == "off") return;
+  if (where_ == "syslog") {
+    openlog("sluice", LOG_NDELAY, LOG_DAEMON);
+    return;
+  }
+  file_.reset(::open(where_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640));
+  if (!file_) return complain(std::string("cannot be opened: ") + std::strerror(errno));
+  trouble_.clear();
+}
+
+void AccessLog::write(std::string_view lines) {
+  if (where_ == "off") return;
+  if (where_ == "syslog") {
+    for (std::size_t start = 0; start < lines.size();) {
+      std::size_t end = std::min(lines.find('\n', start), lines.size());
+      syslog(LOG_INFO, "%.*s", static_cast<int>(end - start), lines.data() + start);
+      start = end + 1;
+    }
+    return;
+  }
+  auto count = [](std::string_view text) {
+    return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
+  };
+  if (!file_) {
+    lost_ += count(lines);
+    return;
+  }
+  while (!lines.empty()) {
+    ssize_t written = ::write(file_.get(), lines.data(), lines.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) {
+      lost_ += count(lines);
+      return complain(std::string("cannot be written: ") + std::strerror(errno) + "; lines are lost, traffic goes on");
+    }
+    lines.remove_prefix(static_cast<std::size_t>(written));
+  }
+  if (!trouble_.empty()) {
+    logging::notice("access log " + where_ + " is written again; " + std::to_string(lost_) + " lines were lost so far");
+    trouble_.clear();
+  }
+}
+
+void AccessLog::complain(const std::string& what) {
+  if (trouble_ == what) return;
+  trouble_ = what;
+  logging::error("access log " + where_ + " " + what);
+}
+
+}  // namespace sluiced

@@ -1,0 +1,31 @@
+// The access log's file (or syslog). Lines come whole; a full disk costs lines, which are counted and said once, and
+// never holds anything up: the traffic does not wait for its log.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/sys/unique_fd.hpp"
+
+namespace sluiced {
+
+class AccessLog {
+ public:
+  // "off", "syslog" or a path. An unwritable path is said with its reason; lines are then lost until reopen() works.
+  void open(const std::string& where);
+  void reopen();  // after logrotate moved the file
+  void write(std::string_view lines);
+  std::uint64_t lost() const { return lost_; }
+  const std::string& trouble() const { return trouble_; }  // empty: all is well
+
+ private:
+  void complain(const std::string& what);
+
+  std::string where_ = "off";
+  base::sys::UniqueFd file_;
+  std::uint64_t lost_ = 0;
+  std::string trouble_;
+};
+
+}  // namespace sluiced

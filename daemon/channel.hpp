@@ -1,0 +1,74 @@
+// Messages between roles: a SOCK_SEQPACKET pair, each message a type, text and descriptors that travel with it.
+//
+// Roles trust the types, not each other's good will: the supervisor takes only the fixed messages listed here and never
+// parses text from a role. Anything large travels as a sealed memfd (base/sys/memory_file.hpp).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.hpp"
+#include "base/sys/unique_fd.hpp"
+
+namespace sluiced {
+
+enum class MessageType : std::uint8_t {
+  // supervisor -> gateway
+  policy = 1,    // fds: config text, list image; the answer is policy_live or policy_refused
+  peer = 2,      // fd: a channel to the other role (gateway <-> keeper), replacing an older one
+  drain = 3,     // stop accepting, let running flows end, exit
+  beat_now = 4,  // the ruleset is fresh: renew the heartbeat at once
+  // gateway -> supervisor
+  alive = 10,  // the watchdog's food: every worker has turned its loop
+  policy_live = 11,
+  policy_refused = 12,
+  // supervisor -> keeper
+  control_socket = 20,  // fd: the listening control socket
+  log_settings = 21,    // text: "json|squid\nPATH\nLEVEL"
+  reopen_log = 22,
+  answer = 23,  // text: request number, newline, reply JSON; fd instead when large
+  // keeper -> supervisor: fixed verbs, text is only the request's number
+  reload = 30,
+  down = 31,
+  // gateway -> keeper
+  access_lines = 40,  // text: whole lines
+  reply = 41,         // text: request number, newline, reply JSON; fd instead when large
+  // keeper -> gateway
+  query = 50,  // text: request number, newline, request JSON
+};
+
+struct Message {
+  MessageType type{};
+  std::string text;
+  std::vector<base::sys::UniqueFd> fds;
+};
+
+class Channel {
+ public:
+  static constexpr std::size_t text_limit = 64 * 1024;
+
+  Channel() = default;
+  explicit Channel(base::sys::UniqueFd socket) : socket_(std::move(socket)) {}
+  static base::Result<std::pair<Channel, Channel>> make_pair();
+
+  int fd() const { return socket_.get(); }
+  explicit operator bool() const { return static_cast<bool>(socket_); }
+  void close() { socket_.reset(); }
+  base::sys::UniqueFd release() { return std::move(socket_); }
+
+  // Never blocks: false when the peer is gone or its queue is full. Text above text_limit goes as a memfd.
+  bool send(MessageType type, std::string_view text = {}, std::vector<int> fds = {});
+
+  enum class State { message, empty, closed };
+  // The next message, if one is waiting. Text that came as a memfd is read back into `text`.
+  State receive(Message& message);
+
+ private:
+  base::sys::UniqueFd socket_;
+};
+
+}  // namespace sluiced

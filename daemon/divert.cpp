@@ -1,0 +1,62 @@
+#include "daemon/divert.hpp"
+
+#include <algorithm>
+
+namespace sluiced {
+
+netfilter::DivertPlan plan_diversion(const rules::Settings& settings, const policy::Snapshot& snapshot,
+                                     const std::vector<std::string>& wan) {
+  const rules::Settings::Network& network = settings.network;
+  netfilter::DivertPlan plan;
+  std::uint16_t port = first_listener_port;
+  for (const std::string& interface : network.lan) plan.lan.push_back({interface, port++});
+  for (const std::string& interface : network.wan_auto ? wan : network.wan) {
+    // A default route out of a LAN interface (a double-homed lab) does not make it the outside.
+    if (std::find(network.lan.begin(), network.lan.end(), interface) == network.lan.end())
+      plan.wan.push_back(interface);
+  }
+  plan.exclude = network.exclude;
+  plan.http = network.http;
+  plan.tls = network.tls;
+  plan.quic = network.quic;
+  plan.dns = network.dns;
+  plan.mark_mask = network.mark_mask;
+
+  for (const policy::Group& group : snapshot.groups) {
+    // quic = "policy" cannot be judged by name in this version: refused, so that browsers come back over TCP, where it
+    // is.
+    bool block_quic = group.quic == policy::QuicMode::block ||
+                      (group.quic == policy::QuicMode::policy && group.tls != policy::TlsMode::off);
+    plan.groups.push_back(
+        {group.name, group.if_down == policy::IfDown::closed, group.tls != policy::TlsMode::off, block_quic});
+  }
+
+  const policy::ClientTable& clients = snapshot.clients;
+  auto group_of = [&](policy::DeviceId device) -> const policy::GroupId* {
+    auto found = clients.groups_by_device().find(device);
+    return found == clients.groups_by_device().end() ? nullptr : &found->second;
+  };
+  for (const auto& [mac, device] : clients.devices_by_mac())
+    if (const policy::GroupId* group = group_of(device)) plan.macs.push_back({mac, group->value});
+  // A device's address beats every prefix, and one that is also a member prefix of its own must not be written twice.
+  for (const auto& [address, device] : clients.devices_by_ip())
+    if (const policy::GroupId* group = group_of(device))
+      plan.prefixes.push_back({base::IpPrefix::of(address), group->value});
+  for (const auto& member : clients.prefixes()) {
+    bool taken = std::any_of(plan.prefixes.begin(), plan.prefixes.end(),
+                             [&](const auto& other) { return other.prefix == member.prefix; });
+    if (!taken) plan.prefixes.push_back({member.prefix, member.group.value});
+  }
+  for (const auto& [interface, group] : clients.groups_by_interface())
+    plan.interfaces.push_back({interface, group.value});
+
+  // Text made from the plan must not change with a hash table's mood.
+  std::sort(plan.macs.begin(), plan.macs.end(), [](const auto& a, const auto& b) { return a.mac < b.mac; });
+  std::sort(plan.prefixes.begin(), plan.prefixes.end(),
+            [](const auto& a, const auto& b) { return a.prefix < b.prefix; });
+  std::sort(plan.interfaces.begin(), plan.interfaces.end(),
+            [](const auto& a, const auto& b) { return a.interface < b.interface; });
+  return plan;
+}
+
+}  // namespace sluiced

@@ -1,0 +1,78 @@
+// Performs what a flow's machine commands and turns its sockets' news into events. Takes no decisions: back-pressure,
+// partial writes, flushing before a FIN, and lingering after Close are mechanics and live here.
+//
+// Everything happens in work(): flush what waits, pump what is pumped, read what may be read, until nothing moves or a
+// bound is reached (then the worker calls again after the other flows had their turn). Events are delivered one at a
+// time; the commands they cause are performed before the next.
+#pragma once
+
+#include <cstdint>
+
+#include "daemon/leg.hpp"
+#include "daemon/timer_wheel.hpp"
+#include "flow/machine.hpp"
+
+namespace sluiced {
+
+class Worker;
+
+class FlowDriver : public TimerWheel::Entry {  // the worker's wheel times it
+ public:
+  FlowDriver(Worker& worker, base::sys::UniqueFd client, flow::Opening opening);
+  FlowDriver(const FlowDriver&) = delete;
+  FlowDriver& operator=(const FlowDriver&) = delete;
+  ~FlowDriver();
+
+  void start();
+  void work();
+  void policy_changed(policy::Client client);
+  void timer_due();
+  void reset();  // from outside: RST on both legs
+
+  bool dead() const { return state_ == State::dead; }
+  const flow::Machine& machine() const { return machine_; }
+  const flow::Counters& counters() const { return counters_; }
+  base::Monotonic opened_at() const { return opened_at_; }
+
+  // The worker's bookkeeping.
+  std::size_t position = 0;  // in its list of flows
+  bool queued = false;       // waiting to be worked again
+
+ private:
+  enum class State : std::uint8_t { live, lingering, dead };
+
+  Leg& leg(flow::Side side) { return side == flow::Side::client ? client_ : origin_; }
+  Leg& opposite(const Leg& of) { return leg(flow::other(of.side)); }
+
+  void deliver(const flow::Event& event);
+  void perform(flow::Command& command);
+  bool finish_connecting();
+  bool notice_failure(Leg& from);
+  bool take_in(Leg& from);
+  void announce(Leg& from, base::Bytes unconsumed);
+  bool pump(Leg& from);
+  bool pump_piece(Leg& from, Leg& to);
+  void pump_done(Leg& from, bool ended);
+  bool flush(Leg& to);
+  void queue_or_send(Leg& to, base::Bytes bytes);
+  void forward(Leg& from, std::size_t count);
+  void consume(Leg& from, std::size_t count);
+  void shut_down_if_flushed(Leg& to);
+  void connect();
+  void begin_linger();
+  void linger();
+  void die(bool with_reset);
+  void arm(flow::Timer timer, base::Duration after);
+  void rearm();
+  void moved(Leg& from, std::size_t bytes);
+
+  Worker& worker_;
+  flow::Counters counters_;
+  Leg client_, origin_;
+  flow::Machine machine_;
+  State state_ = State::live;
+  base::Monotonic opened_at_, last_activity_, deadline_{};
+  base::Duration idle_after_{};
+};
+
+}  // namespace sluiced

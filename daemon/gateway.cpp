@@ -1,0 +1,308 @@
+#include "daemon/gateway.hpp"
+
+#include <signal.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/text.hpp"
+#include "daemon/bundle.hpp"
+#include "daemon/divert.hpp"
+#include "daemon/gateway_answers.hpp"
+#include "daemon/log.hpp"
+#include "daemon/sandbox.hpp"
+
+namespace sluiced {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr base::Duration worker_patience = 1s;  // a worker that has not turned its loop for this long counts as hung
+constexpr base::Duration clock_period = 1s;     // schedules change on the second
+constexpr base::Duration drain_limit = 10s;     // for running flows after a stop; then they are reset
+
+// The day this was built. A clock before it is wrong (no battery, no NTP yet): schedules do not believe it.
+base::WallTime build_date() {
+#ifdef SLUICE_BUILD_EPOCH
+  return base::WallTime(std::chrono::seconds(SLUICE_BUILD_EPOCH));
+#else
+  return base::WallTime{};
+#endif
+}
+
+// Two descriptors a connection, pipes on top; the supervisor's hard limit is raised while we may.
+void raise_descriptor_limit(std::uint32_t connections) {
+  rlim_t wanted = rlim_t{connections} * 2 + 2048;
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur >= wanted) return;
+  rlimit raised{wanted, std::max(limit.rlim_max, wanted)};
+  if (setrlimit(RLIMIT_NOFILE, &raised) == 0) return;
+  raised = {std::min(wanted, limit.rlim_max), limit.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &raised);
+  logging::warning("limits.connections needs " + std::to_string(wanted) + " file descriptors, the service may have " +
+                   std::to_string(raised.rlim_cur) + " (LimitNOFILE)");
+}
+
+}  // namespace
+
+Gateway::Gateway(const Options& options) : options_(options), supervisor_(base::sys::UniqueFd(role_channel_fd)) {
+  started_ = wall_now();
+}
+
+int Gateway::run() {
+  supervisor_ear_.hear = [this] { hear_supervisor(); };
+  keeper_ear_.hear = [this] { hear_keeper(); };
+  neighbor_ear_.hear = [this] { sightings_->refresh(); };
+  loop_.add(supervisor_.fd(), EPOLLIN, &supervisor_ear_);
+  loop_.every(std::chrono::milliseconds(netfilter::heartbeat_interval_ms), [this] { beat(); });
+  loop_.every(clock_period, [this] { look_at_the_clock(); });
+  loop_.run();
+  for (auto& worker : workers_) worker->stop_and_join();
+  return exit_ok;
+}
+
+void Gateway::give_up(const std::string& why) {
+  logging::error(why);
+  std::_Exit(exit_failure);
+}
+
+void Gateway::hear_supervisor() {
+  Message message;
+  for (;;) {
+    switch (supervisor_.receive(message)) {
+      case Channel::State::empty:
+        return;
+      case Channel::State::closed:
+        // Without a supervisor nobody repairs the ruleset or restarts us: stop, and let if_down hold.
+        logging::error("the supervisor is gone");
+        if (heartbeat_) heartbeat_->stop();
+        std::_Exit(exit_failure);
+      case Channel::State::message:
+        break;
+    }
+    switch (message.type) {
+      case MessageType::policy:
+        adopt(message);
+        break;
+      case MessageType::peer: {
+        if (message.fds.empty()) break;
+        std::lock_guard lock(keeper_mutex_);
+        if (keeper_) loop_.remove(keeper_.fd());
+        keeper_ = Channel(std::move(message.fds[0]));
+        loop_.add(keeper_.fd(), EPOLLIN, &keeper_ear_);
+        break;
+      }
+      case MessageType::beat_now:
+        beat();
+        break;
+      case MessageType::drain:
+        start_draining();
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+// --- policy
+
+void Gateway::adopt(Message& message) {
+  if (message.fds.empty()) return;
+  Bundle bundle;
+  bundle.config = std::move(message.fds[0]);
+  if (message.fds.size() > 1) bundle.image = std::move(message.fds[1]);
+  rules::Diagnostics diagnostics;
+  rules::Loaded loaded = open_bundle(bundle, diagnostics);
+  if (!loaded.snapshot) {  // the supervisor has built the same text: this is our bug or no memory
+    std::string why = "the policy could not be built";
+    for (const auto& each : diagnostics) why += "; " + each.to_string();
+    if (!settings_) give_up(why);
+    logging::error(why);
+    supervisor_.send(MessageType::policy_refused, why);
+    return;
+  }
+  snapshot_ = std::move(loaded.snapshot);
+  warnings_.clear();
+  for (std::string_view line : base::split(message.text, '\n'))
+    if (!line.empty()) warnings_.emplace_back(line);
+  bool first = !settings_;
+  settings_ = std::move(loaded.settings);
+  logging::set_level(settings_->log.level);
+  limits_.set(settings_->limits.connections, settings_->limits.connections_per_client);
+  if (first) {
+    auto begun = begin(*settings_);
+    if (!begun) give_up(begun.error().message);
+  }
+  put_in_force();
+  if (first) {
+    for (auto& worker : workers_) worker->start();
+    beat();
+  }
+  supervisor_.send(MessageType::policy_live, snapshot_->digest);
+}
+
+base::Result<> Gateway::begin(const rules::Settings& settings) {
+  // What needs root or a file comes first; then nothing is left but CAP_NET_ADMIN.
+  auto account = look_up_account(settings.daemon.user);
+  if (!account) return std::move(account).error();
+  raise_descriptor_limit(settings.limits.connections);
+
+  auto heartbeat = netfilter::Heartbeat::open();
+  if (!heartbeat) return std::move(heartbeat).error().context("heartbeat");
+  heartbeat_ = std::move(*heartbeat);
+
+  auto neighbors = netfilter::NeighborWatch::open();
+  if (!neighbors) {
+    logging::warning("devices cannot be recognised by MAC: " + neighbors.error().message);
+    sightings_ = std::make_unique<Sightings>(std::nullopt);
+  } else {
+    sightings_ = std::make_unique<Sightings>(std::move(*neighbors));
+    loop_.add(sightings_->fd(), EPOLLIN, &neighbor_ear_);
+    sightings_->refresh();
+  }
+
+  WorkerSettings common;
+  std::uint16_t port = first_listener_port;
+  for (const std::string& interface : settings.network.lan) common.lan.push_back({interface, port++});
+  common.spoof_client = settings.network.upstream_source == rules::UpstreamSource::client;
+  common.upstream_mark = netfilter::mark_value(netfilter::Mark::upstream, settings.network.mark_mask);
+  common.unknown_protocol =
+      settings.network.block_unknown_protocol ? flow::UnknownProtocol::block : flow::UnknownProtocol::tunnel;
+  unsigned count = settings.daemon.workers;
+  if (count == 0) count = std::max(1u, std::thread::hardware_concurrency());
+  for (unsigned i = 0; i < count; ++i) {
+    workers_.push_back(std::make_unique<Worker>(i, common, *sightings_, limits_,
+                                                [this](const std::string& lines) { return send_lines(lines); }));
+    auto listening = workers_.back()->listen();
+    if (!listening) return std::move(listening).error();
+  }
+  turns_.assign(count, 0);
+  last_turn_.assign(count, loop_.now());
+  return drop_to(*account, {CAP_NET_ADMIN}).ok() ? base::Result<>(base::Nothing{})
+                                                 : base::Result<>(base::environment_error("could not drop privileges"));
+}
+
+void Gateway::put_in_force() {
+  base::WallTime now = wall_now();
+  active_ = policy::active_schedules(snapshot_->schedules, snapshot_->zone, now, build_date());
+  next_edge_ = policy::next_edge(snapshot_->schedules, snapshot_->zone, now);
+  PolicyInForce policy{snapshot_, active_, settings_->log.format == rules::LogFormat::squid,
+                       settings_->log.access != "off"};
+  for (auto& worker : workers_) worker->adopt(policy);
+}
+
+// Asked every second rather than told by a timer: the wall clock may jump either way.
+void Gateway::look_at_the_clock() {
+  if (draining_) {
+    std::size_t flows = 0;
+    for (auto& worker : workers_) flows += worker->flow_count();
+    if (flows == 0 || loop_.now() > drain_until_) loop_.stop();
+    return;
+  }
+  if (!snapshot_ || snapshot_->schedules.empty()) return;
+  auto active = policy::active_schedules(snapshot_->schedules, snapshot_->zone, wall_now(), build_date());
+  if (!(active == active_)) put_in_force();
+}
+
+// --- signs of life
+
+bool Gateway::workers_live() {
+  base::Monotonic now = loop_.now();
+  bool live = true;
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    std::uint64_t turns = workers_[i]->turns();
+    if (turns != turns_[i]) {
+      turns_[i] = turns;
+      last_turn_[i] = now;
+    }
+    if (now - last_turn_[i] > worker_patience) live = false;
+  }
+  return live;
+}
+
+void Gateway::beat() {
+  if (!heartbeat_ || workers_.empty() || draining_) return;
+  if (!workers_live()) {
+    logging::warning("a worker hangs: no heartbeat, the groups' if_down holds");
+    return;
+  }
+  auto beaten = heartbeat_->beat();
+  // Said once each time it begins: the supervisor will notice and repair the ruleset.
+  std::string complaint = beaten ? "" : beaten.error().message;
+  if (complaint != heartbeat_complaint_ && !complaint.empty()) logging::warning("heartbeat: " + complaint);
+  heartbeat_complaint_ = complaint;
+  supervisor_.send(MessageType::alive);
+}
+
+void Gateway::start_draining() {
+  if (draining_) return;
+  draining_ = true;
+  drain_until_ = loop_.now() + drain_limit;
+  if (heartbeat_) heartbeat_->stop();
+  for (auto& worker : workers_) worker->drain();
+}
+
+// --- the keeper
+
+bool Gateway::send_lines(const std::string& lines) {
+  std::lock_guard lock(keeper_mutex_);
+  return keeper_ && keeper_.send(MessageType::access_lines, lines);
+}
+
+void Gateway::hear_keeper() {
+  Message message;
+  for (;;) {
+    Channel::State state;
+    {
+      std::lock_guard lock(keeper_mutex_);
+      if (!keeper_) return;
+      state = keeper_.receive(message);
+      if (state == Channel::State::closed) {  // the supervisor starts another and sends its channel
+        loop_.remove(keeper_.fd());
+        keeper_.close();
+      }
+    }
+    if (state != Channel::State::message) return;
+    if (message.type == MessageType::query) answer(message.text);
+  }
+}
+
+void Gateway::answer(const std::string& query) {
+  std::size_t line_end = query.find('\n');
+  if (line_end == query.npos) return;
+  std::string number = query.substr(0, line_end);
+  GatewayView view{settings_ ? &*settings_ : nullptr,
+                   snapshot_,
+                   active_,
+                   next_edge_,
+                   started_,
+                   wall_now(),
+                   sightings_.get(),
+                   workers_,
+                   heartbeat_complaint_,
+                   build_date(),
+                   warnings_};
+  std::string reply = answer_query(view, query.substr(line_end + 1));
+  std::lock_guard lock(keeper_mutex_);
+  if (keeper_) keeper_.send(MessageType::reply, number + "\n" + reply);
+}
+
+int run_gateway(const Options& options) {
+  logging::set_role("gateway");
+  prctl(PR_SET_NAME, "sluice-gateway");
+  die_with_parent();
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGHUP, SIG_IGN);  // the supervisor's business; a terminal sends them to the whole group
+  signal(SIGINT, SIG_IGN);
+  signal(SIGTERM, SIG_IGN);
+  signal(SIGUSR1, SIG_IGN);
+  return Gateway(options).run();
+}
+
+}  // namespace sluiced

@@ -1,0 +1,73 @@
+// The gateway role: its main thread. Adopts policies, renews the heartbeat while every worker lives, watches schedules
+// and neighbours, answers the keeper's questions. The traffic is the workers' (daemon/worker.hpp).
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/channel.hpp"
+#include "daemon/connection_limits.hpp"
+#include "daemon/loop.hpp"
+#include "daemon/options.hpp"
+#include "daemon/sightings.hpp"
+#include "daemon/worker.hpp"
+#include "netfilter/heartbeat.hpp"
+#include "rules/load.hpp"
+
+namespace sluiced {
+
+class Gateway {
+ public:
+  explicit Gateway(const Options& options);
+  int run();
+
+ private:
+  // A descriptor whose readiness calls one function.
+  struct Ear final : Watcher {
+    std::function<void()> hear;
+    void ready(std::uint32_t) override { hear(); }
+  };
+
+  void hear_supervisor();
+  void hear_keeper();
+  void adopt(Message& message);
+  base::Result<> begin(
+      const rules::Settings& settings);  // with the first policy: listeners, heartbeat, privileges, threads
+  void put_in_force();
+  void look_at_the_clock();
+  void beat();
+  bool workers_live();
+  void start_draining();
+  void answer(const std::string& query);
+  bool send_lines(const std::string& lines);
+  [[noreturn]] void give_up(const std::string& why);
+
+  const Options options_;
+  Loop loop_;
+  Channel supervisor_;
+  std::mutex keeper_mutex_;  // workers send lines, the main thread answers
+  Channel keeper_;
+  Ear supervisor_ear_, keeper_ear_, neighbor_ear_;
+
+  std::optional<rules::Settings> settings_;
+  std::shared_ptr<const policy::Snapshot> snapshot_;
+  policy::ScheduleSet active_;
+  std::optional<base::WallTime> next_edge_;
+  base::WallTime started_{};
+  std::vector<std::string> warnings_;
+
+  std::optional<netfilter::Heartbeat> heartbeat_;
+  std::unique_ptr<Sightings> sightings_;
+  ConnectionLimits limits_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<std::uint64_t> turns_;
+  std::vector<base::Monotonic> last_turn_;
+  std::string heartbeat_complaint_;
+  bool draining_ = false;
+  base::Monotonic drain_until_{};
+};
+
+}  // namespace sluiced

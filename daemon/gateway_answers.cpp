@@ -1,0 +1,210 @@
+#include "daemon/gateway_answers.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+
+#include "base/text.hpp"
+#include "control/explain.hpp"
+#include "control/protocol.hpp"
+#include "policy/names.hpp"
+
+namespace sluiced {
+namespace {
+
+using control::Json;
+using control::Reply;
+using namespace std::chrono_literals;
+
+constexpr auto worker_patience = 2s;            // then the answer says that a worker did not
+constexpr std::size_t most_connections = 5000;  // lines of one answer
+
+// Runs `look` on every worker's own thread and waits. False: one did not answer in time (its share is missing).
+bool ask_workers(std::vector<std::unique_ptr<Worker>>& workers, std::function<void(Worker&, Json& share)> look,
+                 Json& shares) {
+  struct Gathering {
+    std::mutex mutex;
+    std::condition_variable done;
+    std::size_t missing;
+    Json shares = Json::array();
+  };
+  auto gathering = std::make_shared<Gathering>();  // outlives us if a worker is late
+  gathering->missing = workers.size();
+  for (auto& worker : workers) {
+    worker->post([gathering, look, worker = worker.get()] {
+      Json share;
+      look(*worker, share);
+      std::lock_guard lock(gathering->mutex);
+      gathering->shares.push_back(std::move(share));
+      if (--gathering->missing == 0) gathering->done.notify_one();
+    });
+  }
+  std::unique_lock lock(gathering->mutex);
+  bool complete = gathering->done.wait_for(lock, worker_patience, [&] { return gathering->missing == 0; });
+  shares = gathering->shares;
+  return complete;
+}
+
+std::string seconds_in_words(std::int64_t seconds) {
+  std::string words;
+  if (seconds >= 86400) words += std::to_string(seconds / 86400) + " d ";
+  if (seconds >= 3600) words += std::to_string(seconds / 3600 % 24) + " h ";
+  if (seconds >= 60) words += std::to_string(seconds / 60 % 60) + " min ";
+  return words + std::to_string(seconds % 60) + " s";
+}
+
+Reply status(const GatewayView& view, const control::Request& request) {
+  Json shares;
+  bool complete = ask_workers(
+      view.workers,
+      [](Worker& worker, Json& share) {
+        WorkerTotals totals = worker.totals();
+        for (const auto& flow : worker.flows()) {
+          totals.bytes_up += flow->counters().up;
+          totals.bytes_down += flow->counters().down;
+        }
+        share = {{"connections", worker.flows().size()},
+                 {"accepted", totals.accepted},
+                 {"refused_by_limit", totals.refused_by_limit},
+                 {"accept_errors", totals.accept_errors},
+                 {"log_lines_lost", totals.records_lost},
+                 {"bytes_up", totals.bytes_up},
+                 {"bytes_down", totals.bytes_down}};
+      },
+      shares);
+  auto sum = [&](const char* key) {
+    std::uint64_t total = 0;
+    for (const Json& share : shares) total += share.value(key, std::uint64_t{0});
+    return total;
+  };
+  auto argument = [&](const char* key) {
+    auto found = request.args.find(key);
+    return found == request.args.end() ? std::string{} : found->second;
+  };
+  std::int64_t uptime = std::chrono::duration_cast<std::chrono::seconds>(view.now - view.started).count();
+  std::uint64_t lost = sum("log_lines_lost") + base::parse_number(argument("log_lines_lost"), ~0ull).value_or(0);
+
+  Json active = Json::array();
+  std::string active_words;
+  view.active.for_each([&](policy::ScheduleId id) {
+    const std::string& name = view.snapshot->schedules[id.value].name;
+    active.push_back(name);
+    active_words += (active_words.empty() ? "" : ", ") + name;
+  });
+  bool clock_wrong = view.now < view.build_date;
+
+  Json data = {{"version", SLUICE_VERSION},
+               {"uptime_s", uptime},
+               {"policy", view.snapshot->digest},
+               {"rules", view.snapshot->rules.size()},
+               {"groups", view.snapshot->groups.size()},
+               {"list_entries", view.snapshot->index.entries()},
+               {"schedules_active", active},
+               {"next_schedule_edge", view.next_edge ? control::format_time(*view.next_edge, view.snapshot->zone) : ""},
+               {"clock_before_build_date", clock_wrong},
+               {"connections", sum("connections")},
+               {"accepted", sum("accepted")},
+               {"refused_by_limit", sum("refused_by_limit")},
+               {"accept_errors", sum("accept_errors")},
+               {"bytes_up", sum("bytes_up")},
+               {"bytes_down", sum("bytes_down")},
+               {"log_lines_lost", lost},
+               {"heartbeat", view.heartbeat_complaint.empty() ? "ok" : view.heartbeat_complaint},
+               {"workers", view.workers.size()},
+               {"warnings", view.warnings}};
+  std::string text = "sluice " SLUICE_VERSION ", up " + seconds_in_words(uptime) + "\n";
+  text += "policy       " + view.snapshot->digest + ": " + std::to_string(view.snapshot->rules.size()) + " rules, " +
+          std::to_string(view.snapshot->groups.size()) + " groups, " + std::to_string(view.snapshot->index.entries()) +
+          " list entries\n";
+  text += "schedules    " + (clock_wrong ? std::string("inactive: the clock is before the build date")
+                                         : "active: " + (active_words.empty() ? "none" : active_words));
+  if (view.next_edge) text += "; next change " + control::format_time(*view.next_edge, view.snapshot->zone);
+  text += "\nconnections  " + std::to_string(sum("connections")) + " now, " + std::to_string(sum("accepted")) +
+          " since start, " + std::to_string(sum("refused_by_limit")) + " refused by a limit\n";
+  text += "bytes        " + std::to_string(sum("bytes_up")) + " up, " + std::to_string(sum("bytes_down")) + " down\n";
+  if (!view.heartbeat_complaint.empty()) text += "heartbeat    " + view.heartbeat_complaint + "\n";
+  if (lost != 0) text += "access log   " + std::to_string(lost) + " lines lost\n";
+  if (!argument("log_trouble").empty()) {
+    text += "access log   " + argument("log_trouble") + "\n";
+    data["log_trouble"] = argument("log_trouble");
+  }
+  if (!complete) text += "a worker did not answer\n";
+  for (const std::string& warning : view.warnings) text += "warning      " + warning + "\n";
+  return {0, std::move(text), std::move(data)};
+}
+
+Reply connections(const GatewayView& view) {
+  Json shares;
+  ask_workers(
+      view.workers,
+      [](Worker& worker, Json& share) {
+        share = Json::array();
+        for (const auto& flow : worker.flows()) {
+          if (share.size() >= most_connections) break;
+          const flow::Opening& opening = flow->machine().opening();
+          flow::Label label = flow->machine().label();
+          auto age = std::chrono::duration_cast<std::chrono::seconds>(worker.loop().now() - flow->opened_at());
+          share.push_back({{"client", opening.tuple.client.to_string()},
+                           {"origin", opening.tuple.origin.to_string()},
+                           {"proto", label.proto},
+                           {"name", label.name},
+                           {"group", label.group},
+                           {"action", label.action},
+                           {"rule", label.rule},
+                           {"bytes_up", flow->counters().up},
+                           {"bytes_down", flow->counters().down},
+                           {"age_s", age.count()}});
+        }
+      },
+      shares);
+  Reply reply;
+  reply.data = {{"connections", Json::array()}};
+  for (Json& share : shares)
+    for (Json& each : share) reply.data["connections"].push_back(std::move(each));
+  for (const Json& each : reply.data["connections"]) {
+    auto field = [&](const char* key) { return each[key].get<std::string>(); };
+    reply.text += field("client") + " -> " + field("origin") + "  " + field("proto") + "  " +
+                  (field("name").empty() ? "-" : field("name")) + "  " + field("group") + "  up " +
+                  std::to_string(each["bytes_up"].get<std::uint64_t>()) + "  down " +
+                  std::to_string(each["bytes_down"].get<std::uint64_t>()) + "  " +
+                  std::to_string(each["age_s"].get<std::int64_t>()) + " s\n";
+  }
+  if (reply.text.empty()) reply.text = "no connections\n";
+  return reply;
+}
+
+Reply explain(const GatewayView& view, const control::Request& request) {
+  auto argument = [&](const char* key) {
+    auto found = request.args.find(key);
+    return found == request.args.end() ? std::string{} : found->second;
+  };
+  auto address = base::IpAddress::parse(argument("client"));
+  if (!address)
+    return {2, "sluicectl: '" + argument("client") + "' is not an address\n", {{"error", "bad client address"}}};
+  base::WallTime time = view.now;
+  if (!argument("time").empty()) {
+    auto parsed = control::parse_time(argument("time"), view.snapshot->zone, view.now);
+    if (!parsed) return {2, "sluicectl: " + parsed.error().message + "\n", {{"error", parsed.error().message}}};
+    time = *parsed;
+  }
+  policy::Sighting sighting;
+  sighting.address = *address;
+  sighting.mac = view.sightings->mac_of(*address);
+  sighting.interface = view.sightings->interface_of(*address);
+  return control::explain(
+      {*view.snapshot, view.snapshot->clients.identify(sighting), time, view.build_date, argument("target")});
+}
+
+}  // namespace
+
+std::string answer_query(const GatewayView& view, const std::string& line) {
+  auto request = control::parse_request(line);
+  if (!request) return control::to_line({2, "sluicectl: " + request.error().message + "\n", Json::object()});
+  if (!view.snapshot) return control::to_line({3, "sluicectl: the gateway has no policy yet\n", Json::object()});
+  if (request->verb == "status") return control::to_line(status(view, *request));
+  if (request->verb == "connections") return control::to_line(connections(view));
+  if (request->verb == "explain") return control::to_line(explain(view, *request));
+  return control::to_line({2, "sluicectl: the gateway knows no verb '" + request->verb + "'\n", Json::object()});
+}
+
+}  // namespace sluiced

@@ -1,0 +1,31 @@
+// What the gateway answers to `sluicectl status`, `connections` and `explain`: JSON made from what is in force now.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/sightings.hpp"
+#include "daemon/worker.hpp"
+#include "rules/settings.hpp"
+
+namespace sluiced {
+
+struct GatewayView {
+  const rules::Settings* settings;
+  std::shared_ptr<const policy::Snapshot> snapshot;
+  policy::ScheduleSet active;
+  std::optional<base::WallTime> next_edge;
+  base::WallTime started, now;
+  Sightings* sightings;
+  std::vector<std::unique_ptr<Worker>>& workers;
+  const std::string& heartbeat_complaint;
+  base::WallTime build_date;
+  const std::vector<std::string>& warnings;  // of loading the policy
+};
+
+// `request` is a control::Request as the keeper got it; the answer is a control::Reply. Never throws.
+std::string answer_query(const GatewayView& view, const std::string& request);
+
+}  // namespace sluiced

@@ -1,0 +1,213 @@
+#include "daemon/keeper.hpp"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+#include "base/text.hpp"
+#include "daemon/log.hpp"
+#include "daemon/sandbox.hpp"
+
+namespace sluiced {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t most_peers = 64;
+constexpr base::Duration patience = 30s;  // with a peer, and with whoever must answer it (a reload compiles lists)
+
+std::string failure(int exit, std::string text) {
+  control::Json data = {{"error", text}};
+  return control::to_line(control::Reply{exit, "sluicectl: " + text + "\n", std::move(data)});
+}
+
+}  // namespace
+
+Keeper::Keeper() : supervisor_(base::sys::UniqueFd(role_channel_fd)) {}
+
+int Keeper::run() {
+  supervisor_ear_.hear = [this] { hear_supervisor(); };
+  gateway_ear_.hear = [this] { hear_gateway(); };
+  control_ear_.hear = [this] { accept_peer(); };
+  loop_.add(supervisor_.fd(), EPOLLIN, &supervisor_ear_);
+  loop_.every(1s, [this] { drop_stale_peers(); });
+  loop_.run();
+  return exit_ok;
+}
+
+void Keeper::hear_supervisor() {
+  Message message;
+  for (;;) {
+    Channel::State state = supervisor_.receive(message);
+    if (state == Channel::State::empty) return;
+    if (state == Channel::State::closed) {
+      hear_gateway();  // its last lines
+      return loop_.stop();
+    }
+    switch (message.type) {
+      case MessageType::control_socket:
+        if (message.fds.empty()) break;
+        control_ = std::move(message.fds[0]);
+        loop_.add(control_.get(), EPOLLIN, &control_ear_);
+        break;
+      case MessageType::peer:
+        if (message.fds.empty()) break;
+        if (gateway_) {
+          hear_gateway();
+          loop_.remove(gateway_.fd());
+        }
+        gateway_ = Channel(std::move(message.fds[0]));
+        loop_.add(gateway_.fd(), EPOLLIN, &gateway_ear_);
+        break;
+      case MessageType::log_settings: {
+        auto fields = base::split(message.text, '\n');
+        if (fields.size() < 2) break;
+        logging::set_level(fields[0]);
+        log_.open(std::string(fields[1]));
+        break;
+      }
+      case MessageType::reopen_log:
+        log_.reopen();
+        break;
+      case MessageType::answer:
+        reply_from(message.text);
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+void Keeper::hear_gateway() {
+  Message message;
+  while (gateway_) {
+    Channel::State state = gateway_.receive(message);
+    if (state == Channel::State::empty) return;
+    if (state == Channel::State::closed) {
+      loop_.remove(gateway_.fd());
+      gateway_.close();
+      return;
+    }
+    if (message.type == MessageType::access_lines) log_.write(message.text);
+    if (message.type == MessageType::reply) reply_from(message.text);
+  }
+}
+
+// --- sluicectl
+
+void Keeper::accept_peer() {
+  for (;;) {
+    base::sys::UniqueFd fd(accept4(control_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!fd) return;
+    if (peers_.size() >= most_peers) continue;
+    auto peer = std::make_unique<Peer>();
+    peer->keeper = this;
+    peer->number = next_number_++;
+    peer->since = loop_.now();
+    peer->fd = std::move(fd);
+    loop_.add(peer->fd.get(), EPOLLIN | EPOLLRDHUP, peer.get());
+    peers_.emplace(peer->number, std::move(peer));
+  }
+}
+
+void Keeper::Peer::ready(std::uint32_t) {
+  keeper->peer_ready(*this);
+}
+
+void Keeper::peer_ready(Peer& peer) {
+  if (!peer.output.empty()) return write_out(peer);
+  char buffer[4096];
+  for (;;) {
+    ssize_t size = recv(peer.fd.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (size <= 0) return drop(peer.number);
+    if (peer.asked) continue;  // one request a connection
+    peer.input.append(buffer, static_cast<std::size_t>(size));
+    if (peer.input.find('\n') != peer.input.npos) return ask(peer);
+    if (peer.input.size() > control::request_limit) return drop(peer.number);
+  }
+}
+
+void Keeper::ask(Peer& peer) {
+  peer.asked = true;
+  std::string line = peer.input.substr(0, peer.input.find('\n'));
+  auto request = control::parse_request(line);
+  if (!request) return reply(peer.number, failure(2, "bad request: " + request.error().message));
+  std::string number = std::to_string(peer.number);
+  bool passed_on = false;
+  if (request->verb == "reload") {
+    passed_on = supervisor_.send(MessageType::reload, number);
+  } else if (request->verb == "down") {
+    passed_on = supervisor_.send(MessageType::down, number);
+  } else if (request->verb == "status" || request->verb == "connections" || request->verb == "explain") {
+    if (request->verb == "status") {
+      request->args["log_lines_lost"] = std::to_string(log_.lost());
+      request->args["log_trouble"] = log_.trouble();
+    }
+    passed_on = gateway_.send(MessageType::query, number + "\n" + control::to_line(*request));
+  } else {
+    return reply(peer.number, failure(2, "the daemon knows no verb '" + request->verb + "'"));
+  }
+  if (!passed_on) reply(peer.number, failure(3, "the gateway process is not running just now; try again"));
+}
+
+void Keeper::reply_from(const std::string& numbered) {
+  std::size_t line_end = numbered.find('\n');
+  if (line_end == numbered.npos) return;
+  auto number = base::parse_number(std::string_view(numbered).substr(0, line_end), ~std::uint64_t{0});
+  if (number) reply(*number, numbered.substr(line_end + 1));
+}
+
+void Keeper::reply(std::uint64_t number, std::string line) {
+  auto found = peers_.find(number);
+  if (found == peers_.end()) return;  // it has gone away meanwhile
+  found->second->output = std::move(line) + "\n";
+  write_out(*found->second);
+}
+
+void Keeper::write_out(Peer& peer) {
+  while (!peer.output.empty()) {
+    ssize_t sent = send(peer.fd.get(), peer.output.data(), peer.output.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0 && errno == EAGAIN) return loop_.modify(peer.fd.get(), EPOLLOUT, &peer);
+    if (sent < 0) break;
+    peer.output.erase(0, static_cast<std::size_t>(sent));
+  }
+  drop(peer.number);
+}
+
+void Keeper::drop_stale_peers() {
+  std::vector<std::uint64_t> stale;
+  for (auto& [number, peer] : peers_)
+    if (loop_.now() - peer->since > patience) stale.push_back(number);
+  for (std::uint64_t number : stale) drop(number);
+}
+
+// The socket closes now, the object when no event of this turn can name it any more.
+void Keeper::drop(std::uint64_t number) {
+  auto found = peers_.find(number);
+  if (found == peers_.end()) return;
+  loop_.remove(found->second->fd.get());
+  found->second->fd.reset();
+  loop_.defer([peer = std::shared_ptr<Peer>(std::move(found->second))] {});
+  peers_.erase(found);
+}
+
+int run_keeper(const Options&) {
+  logging::set_role("keeper");
+  prctl(PR_SET_NAME, "sluice-keeper");
+  die_with_parent();
+  for (int each : {SIGPIPE, SIGHUP, SIGINT, SIGTERM, SIGUSR1}) signal(each, SIG_IGN);
+  // Told by the environment that the supervisor makes: who we are must be settled before anything is read.
+  const char* user = std::getenv("SLUICE_USER");
+  auto account = look_up_account(user != nullptr ? user : "sluice");
+  if (!account) return logging::error(account.error().message), exit_failure;
+  auto dropped = drop_to(*account, {});
+  if (!dropped) return logging::error(dropped.error().message), exit_failure;
+  return Keeper().run();
+}
+
+}  // namespace sluiced

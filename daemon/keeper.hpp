@@ -1,0 +1,59 @@
+// The keeper role: no privilege at all. Owns the control socket and the access log. A question it may answer itself or
+// pass on is one of the fixed verbs; what only the supervisor may do travels to it as a bare number, never as text.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "control/protocol.hpp"
+#include "daemon/access_log.hpp"
+#include "daemon/channel.hpp"
+#include "daemon/loop.hpp"
+#include "daemon/options.hpp"
+
+namespace sluiced {
+
+class Keeper {
+ public:
+  Keeper();
+  int run();
+
+ private:
+  struct Ear final : Watcher {
+    std::function<void()> hear;
+    void ready(std::uint32_t) override { hear(); }
+  };
+  // One sluicectl: reads a line, gets a line, is closed.
+  struct Peer final : Watcher {
+    Keeper* keeper = nullptr;
+    base::sys::UniqueFd fd;
+    std::uint64_t number = 0;
+    std::string input, output;
+    bool asked = false;
+    base::Monotonic since{};
+    void ready(std::uint32_t events) override;
+  };
+
+  void hear_supervisor();
+  void hear_gateway();
+  void accept_peer();
+  void peer_ready(Peer& peer);
+  void ask(Peer& peer);
+  void reply(std::uint64_t number, std::string line);
+  void reply_from(const std::string& numbered);
+  void write_out(Peer& peer);
+  void drop_stale_peers();
+  void drop(std::uint64_t number);
+
+  Loop loop_;
+  Channel supervisor_, gateway_;
+  Ear supervisor_ear_, gateway_ear_, control_ear_;
+  base::sys::UniqueFd control_;
+  AccessLog log_;
+  std::map<std::uint64_t, std::unique_ptr<Peer>> peers_;
+  std::uint64_t next_number_ = 1;
+};
+
+}  // namespace sluiced

@@ -1,0 +1,516 @@
+#include "daemon/supervisor.hpp"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "base/text.hpp"
+#include "daemon/divert.hpp"
+#include "daemon/log.hpp"
+#include "daemon/notify.hpp"
+
+namespace sluiced {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr base::Duration tend_period = 100ms;
+constexpr base::Duration gateway_patience =
+    8s;                                        // without a sign of life: killed and started again. Its heartbeat in the
+                                               // ruleset has expired long before (2 s), so if_down holds meanwhile
+constexpr base::Duration first_pause = 100ms;  // before a role that died is started again; doubles while it keeps dying
+constexpr base::Duration longest_pause = 10s;
+constexpr base::Duration counts_as_stable = 30s;  // having run this long, it starts again without a pause
+constexpr base::Duration stop_limit = 15s;        // the gateway drains for 10 s
+
+base::Error failed(const std::string& what) {
+  return base::environment_error(what + ": " + std::strerror(errno));
+}
+
+std::string plural(std::size_t count, const std::string& word) {
+  return std::to_string(count) + " " + word + (count == 1 ? "" : "s");
+}
+
+netfilter::DivertPlan plan_now(const rules::Settings& settings, const policy::Snapshot& snapshot) {
+  std::vector<std::string> wan;
+  if (auto found = netfilter::default_route_interfaces()) wan = std::move(*found);
+  netfilter::DivertPlan plan = plan_diversion(settings, snapshot, wan);
+  if (auto inner = netfilter::inner_prefixes(plan)) plan.inner = std::move(*inner);
+  return plan;
+}
+
+base::Result<netfilter::Backend> backend_for(const rules::Settings& settings) {
+  switch (settings.network.firewall) {
+    case rules::Firewall::nftables:
+      return netfilter::Backend::nftables;
+    case rules::Firewall::iptables:
+      return netfilter::Backend::iptables;
+    case rules::Firewall::automatic:
+      break;
+  }
+  return netfilter::probe_backend();
+}
+
+// Each message once, as the phases of loading may find the same thing.
+std::string tell(rules::Diagnostics& diagnostics) {
+  std::vector<std::string> told;
+  std::string text;
+  for (const rules::Diagnostic& each : diagnostics) {
+    std::string line = each.to_string();
+    if (std::find(told.begin(), told.end(), line) != told.end()) continue;
+    text += line + "\n";
+    told.push_back(std::move(line));
+  }
+  return text;
+}
+
+void log_lines(const std::string& text, logging::Level level) {
+  for (std::string_view line : base::split(text, '\n'))
+    if (!line.empty()) logging::write(level, line);
+}
+
+void warn_if_not_a_router() {
+  base::sys::UniqueFd file(::open("/proc/sys/net/ipv4/ip_forward", O_RDONLY | O_CLOEXEC));
+  char digit = '1';
+  if (file && ::read(file.get(), &digit, 1) == 1 && digit == '0')
+    logging::warning(
+        "this host does not forward packets: set net.ipv4.ip_forward=1 (and net.ipv6.conf.all.forwarding=1)");
+}
+
+}  // namespace
+
+// --- start
+
+int Supervisor::run() {
+  auto begun = begin();
+  if (!begun) {
+    logging::error(begun.error().message);
+    return begun.error().fault == base::Fault::malformed ? exit_bad_input : exit_failure;
+  }
+  loop_.every(tend_period, [this] { tend(); });
+  loop_.run();
+  finish();
+  return exit_code_;
+}
+
+base::Result<> Supervisor::load() {
+  rules::Diagnostics diagnostics;
+  bundle_ = read_bundle(options_.config, diagnostics);
+  rules::Loaded loaded;
+  if (!rules::has_errors(diagnostics)) loaded = open_bundle(bundle_, diagnostics);
+  log_lines(tell(diagnostics), rules::has_errors(diagnostics) ? logging::Level::error : logging::Level::warning);
+  if (rules::has_errors(diagnostics) || !loaded.snapshot)
+    return base::malformed("the configuration in " + options_.config + " has errors; nothing was changed");
+  settings_ = std::move(loaded.settings);
+  snapshot_ = std::move(loaded.snapshot);
+  warnings_ = tell(diagnostics);
+  logging::set_level(settings_.log.level);
+  return base::Nothing{};
+}
+
+base::Result<> Supervisor::begin() {
+  auto loaded = load();
+  if (!loaded) return loaded;
+  if (geteuid() != 0)
+    return base::environment_error("must run as root (it applies firewall rules and starts its roles)");
+  auto account = look_up_account(settings_.daemon.user);
+  if (!account) return std::move(account).error();
+  account_ = *account;
+  auto backend = backend_for(settings_);
+  if (!backend) return std::move(backend).error();
+  backend_ = *backend;
+  for (auto step : {&Supervisor::claim_run_directory, &Supervisor::open_control_socket}) {
+    auto done = (this->*step)();
+    if (!done) return done;
+  }
+  prepare_log_directory();
+  warn_if_not_a_router();
+
+  sigset_t watched;
+  sigemptyset(&watched);
+  for (int each : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD}) sigaddset(&watched, each);
+  sigprocmask(SIG_BLOCK, &watched, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  signals_.reset(signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_) return failed("signalfd");
+  signal_ear_.hear = [this] { hear_signals(); };
+  loop_.add(signals_.get(), EPOLLIN, &signal_ear_);
+
+  auto routes = netfilter::RouteWatch::open();
+  if (!routes) return std::move(routes).error();
+  routes_ = std::move(*routes);
+  route_ear_.hear = [this] {
+    routes_->drain();
+    routes_changed_ = true;
+  };
+  loop_.add(routes_->fd(), EPOLLIN, &route_ear_);
+
+  auto routed = netfilter::install_policy_route(settings_.network.mark_mask);
+  if (!routed) return std::move(routed).error().context("policy routing");
+  plan_ = plan_now(settings_, *snapshot_);
+  auto applied = apply_rules(netfilter::RulesetState::running);
+  if (!applied) {
+    (void)netfilter::remove_policy_route();
+    return std::move(applied).error().context("ruleset");
+  }
+  gateway_.ear.hear = [this] { hear_gateway(); };
+  keeper_.ear.hear = [this] { hear_keeper(); };
+  for (Role* role : {&keeper_, &gateway_}) {
+    auto started = start(*role);
+    if (!started) return started;
+  }
+  return base::Nothing{};
+}
+
+base::Result<> Supervisor::claim_run_directory() {
+  std::error_code error;
+  std::filesystem::create_directories(options_.run, error);
+  if (error) return base::environment_error("cannot create " + options_.run + ": " + error.message());
+  lock_.reset(::open((options_.run + "/sluiced.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock_) return failed("cannot open " + options_.run + "/sluiced.lock");
+  if (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0)
+    return base::environment_error("another sluiced runs already with --run " + options_.run);
+  return base::Nothing{};
+}
+
+base::Result<> Supervisor::open_control_socket() {
+  std::string path = options_.run + "/control.sock";
+  sockaddr_un address{};
+  if (path.size() >= sizeof address.sun_path)
+    return base::environment_error("the path " + path + " is too long for a socket");
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.c_str(), path.size());
+  control_.reset(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  unlink(path.c_str());  // ours from an earlier life: the lock says nobody else has it
+  mode_t old = umask(0117);
+  bool bound = control_ && bind(control_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  umask(old);
+  if (!bound || listen(control_.get(), 16) != 0) return failed("cannot listen on " + path);
+  const group* sluice = getgrnam("sluice");
+  if (chown(path.c_str(), 0, sluice != nullptr ? sluice->gr_gid : account_.gid) != 0) return failed("chown " + path);
+  return base::Nothing{};
+}
+
+// The keeper opens the log without privilege; the directory must be its own. One that exists is left as it is.
+void Supervisor::prepare_log_directory() {
+  const std::string& log = settings_.log.access;
+  if (log == "off" || log == "syslog") return;
+  std::string directory = std::filesystem::path(log).parent_path();
+  std::error_code error;
+  if (std::filesystem::exists(directory, error)) return;
+  std::filesystem::create_directories(directory, error);
+  if (error || chown(directory.c_str(), account_.uid, account_.gid) != 0)
+    logging::warning("cannot create " + directory + " for the access log");
+}
+
+// --- roles
+
+base::Result<> Supervisor::start(Role& role) {
+  setenv("SLUICE_USER", settings_.daemon.user.c_str(), 1);
+  auto child = start_role(options_, role.name);
+  if (!child) return std::move(child).error();
+  role.child = std::move(*child);
+  role.started = loop_.now();
+  loop_.add(role.child->channel.fd(), EPOLLIN, &role.ear);
+  if (&role == &keeper_) {
+    role.child->channel.send(MessageType::control_socket, {}, {control_.get()});
+    send_log_settings();
+  } else {
+    gateway_alive_ = loop_.now();
+    send_policy();
+  }
+  introduce();
+  return base::Nothing{};
+}
+
+void Supervisor::introduce() {
+  if (!gateway_.child || !keeper_.child) return;
+  auto pair = Channel::make_pair();
+  if (!pair) return logging::error(pair.error().message);
+  gateway_.child->channel.send(MessageType::peer, {}, {pair->first.fd()});
+  keeper_.child->channel.send(MessageType::peer, {}, {pair->second.fd()});
+}
+
+void Supervisor::send_policy() {
+  if (!gateway_.child) return;
+  std::vector<int> fds = {bundle_.config.get()};
+  if (bundle_.image) fds.push_back(bundle_.image.get());
+  gateway_.child->channel.send(MessageType::policy, warnings_, std::move(fds));
+}
+
+void Supervisor::send_log_settings() {
+  if (keeper_.child)
+    keeper_.child->channel.send(MessageType::log_settings, settings_.log.level + "\n" + settings_.log.access);
+}
+
+void Supervisor::hear_gateway() {
+  Message message;
+  while (gateway_.child) {
+    Channel::State state = gateway_.child->channel.receive(message);
+    if (state == Channel::State::closed) loop_.remove(gateway_.child->channel.fd());  // SIGCHLD tells the rest
+    if (state != Channel::State::message) return;
+    gateway_alive_ = loop_.now();
+    if (message.type == MessageType::policy_live && !live_) {
+      live_ = true;
+      logging::info("diverting " + plural(plan_.lan.size(), "LAN interface") + " through " +
+                    (backend_ == netfilter::Backend::nftables ? "nftables" : "iptables") + ", policy " +
+                    snapshot_->digest + ", " + plural(snapshot_->rules.size(), "rule") + ", " +
+                    std::to_string(snapshot_->index.entries()) + " list entries");
+      notify_service_manager("READY=1");
+    }
+  }
+}
+
+void Supervisor::hear_keeper() {
+  Message message;
+  while (keeper_.child) {
+    Channel::State state = keeper_.child->channel.receive(message);
+    if (state == Channel::State::closed) loop_.remove(keeper_.child->channel.fd());
+    if (state != Channel::State::message) return;
+    control::Reply reply;
+    if (message.type == MessageType::reload) {
+      reply = reload();
+    } else if (message.type == MessageType::down) {
+      logging::notice("down: every rule is removed, then we stop");
+      stop(true);
+      reply.text = "every rule of sluice is removed; traffic flows unfiltered\n";
+      reply.data = {{"down", true}};
+    } else {
+      continue;
+    }
+    // The number is the keeper's own; it goes back as it came.
+    if (keeper_.child) keeper_.child->channel.send(MessageType::answer, message.text + "\n" + control::to_line(reply));
+  }
+}
+
+void Supervisor::hear_signals() {
+  signalfd_siginfo info;
+  while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
+    switch (info.ssi_signo) {
+      case SIGTERM:
+      case SIGINT:
+        stop(false);
+        break;
+      case SIGHUP:
+        log_lines(reload().text, logging::Level::notice);
+        break;
+      case SIGUSR1:
+        if (keeper_.child) keeper_.child->channel.send(MessageType::reopen_log);
+        break;
+      case SIGCHLD: {
+        int status;
+        for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) child_ended(pid, status);
+        break;
+      }
+      default:
+        break;
+    }
+  }
+}
+
+void Supervisor::child_ended(pid_t pid, int status) {
+  for (Role* role : {&gateway_, &keeper_}) {
+    if (!role->child || role->child->pid != pid) continue;
+    loop_.remove(role->child->channel.fd());
+    role->child.reset();
+    if (stopping_) return;
+    std::string how = WIFSIGNALED(status) ? std::string("killed by ") + strsignal(WTERMSIG(status))
+                                          : "exit status " + std::to_string(WEXITSTATUS(status));
+    if (role == &gateway_ && !live_) {  // it never worked: no use trying again, and its own words are in the log
+      logging::error("the gateway could not start (" + how + ")");
+      exit_code_ = exit_failure;
+      return stop(false);
+    }
+    bool stable = loop_.now() - role->started > counts_as_stable;
+    role->pause = stable ? base::Duration{} : std::clamp(role->pause * 2, first_pause, longest_pause);
+    role->start_again = loop_.now() + role->pause;
+    logging::error("the " + role->name + " ended (" + how + "); it is started again");
+  }
+}
+
+void Supervisor::tend() {
+  base::Monotonic now = monotonic_now();
+  if (stopping_) {
+    bool gone = !gateway_.child;
+    if (!gone && now > stop_by_) kill(gateway_.child->pid, SIGKILL);
+    if (gone || now > stop_by_ + 2s) loop_.stop();
+    return;
+  }
+  for (Role* role : {&keeper_, &gateway_}) {
+    if (role->child || now < role->start_again) continue;
+    auto started = start(*role);
+    if (!started) {
+      logging::error("the " + role->name + " cannot be started: " + started.error().message);
+      role->start_again = now + longest_pause;
+    }
+  }
+  if (gateway_.child && live_ && now - gateway_alive_ > gateway_patience) {
+    logging::error("the gateway gives no sign of life: it is killed and started again");
+    kill(gateway_.child->pid, SIGKILL);
+    gateway_alive_ = now;
+  }
+  look_after_kernel();
+  notify_service_manager("WATCHDOG=1");
+}
+
+// --- the kernel's side
+
+base::Result<> Supervisor::apply_rules(netfilter::RulesetState state) {
+  auto applied = netfilter::apply(backend_, plan_, state);
+  if (applied && gateway_.child) gateway_.child->channel.send(MessageType::beat_now);
+  return applied;
+}
+
+// Somebody flushed our table or removed our rule, an interface came or went: put it right and say so.
+void Supervisor::look_after_kernel() {
+  bool due = monotonic_now() - kernel_checked_ > 2s;
+  if (!due && !routes_changed_) return;
+  kernel_checked_ = monotonic_now();
+  std::string complaint;
+  bool other_ways = false;
+  if (routes_changed_) {
+    routes_changed_ = false;
+    netfilter::DivertPlan plan = plan_now(settings_, *snapshot_);
+    other_ways = plan.wan != plan_.wan || plan.inner != plan_.inner;
+    plan_ = std::move(plan);
+    auto routed = netfilter::install_policy_route(settings_.network.mark_mask);
+    if (!routed) complaint = "policy routing: " + routed.error().message;
+  }
+  bool in_place = netfilter::is_applied(backend_);
+  if (other_ways || !in_place) {
+    if (!in_place)
+      logging::warning("our rules are not in the kernel any more (removed by somebody); they are put back");
+    if (other_ways) logging::info("the ways out have changed; the rules follow");
+    auto applied = apply_rules(netfilter::RulesetState::running);
+    if (!applied) complaint = "ruleset: " + applied.error().message;
+  }
+  if (!complaint.empty() && complaint != kernel_complaint_) logging::error(complaint);
+  kernel_complaint_ = complaint;
+}
+
+// --- reload and stop
+
+control::Reply Supervisor::reload() {
+  auto refuse = [](std::string text) {
+    control::Reply reply{2, text + "nothing was changed\n", {{"error", text}}};
+    return reply;
+  };
+  rules::Diagnostics diagnostics;
+  Bundle bundle = read_bundle(options_.config, diagnostics);
+  rules::Loaded loaded;
+  if (!rules::has_errors(diagnostics)) loaded = open_bundle(bundle, diagnostics);
+  if (rules::has_errors(diagnostics) || !loaded.snapshot) return refuse(tell(diagnostics));
+  std::string restart;
+  for (const std::string& key : rules::needs_restart(settings_, loaded.settings))
+    restart += "needs restart: " + key + "\n";
+  if (!restart.empty()) return refuse(restart);
+
+  netfilter::DivertPlan old_plan = std::move(plan_);
+  plan_ = plan_now(loaded.settings, *loaded.snapshot);
+  auto applied = apply_rules(netfilter::RulesetState::running);
+  if (!applied) {
+    plan_ = std::move(old_plan);
+    return refuse("ruleset: " + applied.error().message + "\n");
+  }
+  std::string before = snapshot_->digest;
+  std::size_t rules_before = snapshot_->rules.size();
+  std::uint64_t entries_before = snapshot_->index.entries();
+  bundle_ = std::move(bundle);
+  settings_ = std::move(loaded.settings);
+  snapshot_ = std::move(loaded.snapshot);
+  warnings_ = tell(diagnostics);
+  logging::set_level(settings_.log.level);
+  send_policy();
+  prepare_log_directory();
+  send_log_settings();
+
+  control::Reply reply;
+  reply.text = warnings_;
+  if (before == snapshot_->digest) {
+    reply.text += "reloaded: nothing has changed\n";
+  } else {
+    reply.text += "reloaded: policy " + before + " -> " + snapshot_->digest + ", " + std::to_string(rules_before) +
+                  " -> " + plural(snapshot_->rules.size(), "rule") + ", " + std::to_string(entries_before) + " -> " +
+                  std::to_string(snapshot_->index.entries()) + " list entries\n";
+  }
+  reply.data = {{"policy_before", before},
+                {"policy", snapshot_->digest},
+                {"rules", snapshot_->rules.size()},
+                {"list_entries", snapshot_->index.entries()}};
+  return reply;
+}
+
+void Supervisor::stop(bool leave_nothing) {
+  leave_nothing_ = leave_nothing_ || leave_nothing;
+  if (stopping_) return;
+  stopping_ = true;
+  stop_by_ = monotonic_now() + stop_limit;
+  notify_service_manager("STOPPING=1");
+  // New connections follow the rules of a stopped gateway from now on; running ones may end (the routes stay for them).
+  if (leave_nothing_) {
+    auto removed = netfilter::remove_all();
+    if (!removed) logging::error("ruleset: " + removed.error().message);
+  }
+  if (gateway_.child) gateway_.child->channel.send(MessageType::drain);
+}
+
+void Supervisor::finish() {
+  base::Result<> done = base::Nothing{};
+  if (leave_nothing_ || !netfilter::has_closed_group(plan_)) {
+    done = netfilter::remove_all();
+  } else {
+    done = netfilter::apply(backend_, plan_, netfilter::RulesetState::closed);
+  }
+  if (!done) logging::error("ruleset: " + done.error().message);
+  (void)netfilter::remove_policy_route();
+  unlink((options_.run + "/control.sock").c_str());
+  if (keeper_.child) {
+    keeper_.child->channel.close();  // it writes the last lines and ends
+    for (int i = 0; i < 50; ++i) {
+      if (waitpid(keeper_.child->pid, nullptr, WNOHANG) != 0) break;
+      usleep(20'000);
+    }
+  }
+  logging::info("stopped");
+}
+
+int run_supervisor(const Options& options) {
+  prctl(PR_SET_NAME, "sluiced");
+  return Supervisor(options).run();
+}
+
+// Before the first start: what if_down = "closed" means is put into the kernel, and nothing else.
+int run_boot(const Options& options) {
+  rules::Diagnostics diagnostics;
+  Bundle bundle = read_bundle(options.config, diagnostics);
+  rules::Loaded loaded;
+  if (!rules::has_errors(diagnostics)) loaded = open_bundle(bundle, diagnostics);
+  if (rules::has_errors(diagnostics) || !loaded.snapshot) {
+    log_lines(tell(diagnostics), logging::Level::error);
+    return exit_bad_input;
+  }
+  auto backend = backend_for(loaded.settings);
+  netfilter::DivertPlan plan = plan_now(loaded.settings, *loaded.snapshot);
+  auto done = !backend                            ? base::Result<>(backend.error())
+              : netfilter::has_closed_group(plan) ? netfilter::apply(*backend, plan, netfilter::RulesetState::closed)
+                                                  : netfilter::remove_all();
+  if (done) return exit_ok;
+  logging::error(done.error().message);
+  return exit_failure;
+}
+
+}  // namespace sluiced

@@ -1,0 +1,93 @@
+// The supervisor role: the only one with privilege over the whole host. Reads the admin's files, puts ruleset and
+// routes into the kernel and back when somebody removes them, starts the other roles and starts them again. Parses no
+// byte that came from the network or from a socket peer: what a role asks for is one of the fixed messages of
+// channel.hpp.
+//
+// Order at start: routes, then the ruleset (without a heartbeat it means if_down, so nothing passes unjudged for closed
+// groups), then the gateway, whose heartbeat turns diversion on. A reload builds everything first and changes nothing
+// when anything is wrong.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "control/protocol.hpp"
+#include "daemon/bundle.hpp"
+#include "daemon/loop.hpp"
+#include "daemon/options.hpp"
+#include "daemon/process.hpp"
+#include "daemon/sandbox.hpp"
+#include "netfilter/backend.hpp"
+#include "netfilter/policy_route.hpp"
+
+namespace sluiced {
+
+class Supervisor {
+ public:
+  explicit Supervisor(const Options& options) : options_(options) {}
+  int run();
+
+ private:
+  struct Ear final : Watcher {
+    std::function<void()> hear;
+    void ready(std::uint32_t) override { hear(); }
+  };
+  struct Role {
+    std::string name;
+    std::optional<Child> child;
+    Ear ear;
+    base::Monotonic started{};
+    base::Monotonic start_again{};  // not before; backs off when it keeps dying
+    base::Duration pause{};
+  };
+
+  base::Result<> begin();
+  base::Result<> load();  // the files into bundle_, settings_, snapshot_
+  base::Result<> claim_run_directory();
+  base::Result<> open_control_socket();
+  void prepare_log_directory();
+
+  base::Result<> start(Role& role);
+  void introduce();  // a fresh channel between gateway and keeper
+  void send_policy();
+  void send_log_settings();
+  void hear_gateway();
+  void hear_keeper();
+  void hear_signals();
+  void child_ended(pid_t pid, int status);
+  void tend();  // once a second: dead roles, a hung gateway, our rules
+
+  control::Reply reload();
+  void stop(bool leave_nothing);
+  void finish();
+
+  base::Result<> apply_rules(netfilter::RulesetState state);
+  void look_after_kernel();
+
+  const Options options_;
+  Loop loop_;
+  base::sys::UniqueFd lock_, signals_, control_;
+  Ear signal_ear_, route_ear_;
+  std::optional<netfilter::RouteWatch> routes_;
+  bool routes_changed_ = false;
+
+  Bundle bundle_;
+  rules::Settings settings_;
+  std::shared_ptr<const policy::Snapshot> snapshot_;
+  std::string warnings_;  // lines, of the policy in force
+  Account account_;
+  netfilter::Backend backend_ = netfilter::Backend::nftables;
+  netfilter::DivertPlan plan_;  // as applied
+  std::string kernel_complaint_;
+  base::Monotonic kernel_checked_{};
+
+  Role gateway_{.name = "gateway"}, keeper_{.name = "keeper"};
+  base::Monotonic gateway_alive_{};
+  bool live_ = false;  // the gateway has adopted a first policy
+  bool stopping_ = false, leave_nothing_ = false;
+  int exit_code_ = exit_ok;
+  base::Monotonic stop_by_{};
+};
+
+}  // namespace sluiced

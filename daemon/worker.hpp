@@ -1,0 +1,126 @@
+// One thread of the gateway: its listeners, its flows, its loop. Flows never change threads and share nothing but the
+// immutable policy, the sightings and the connection limits.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "daemon/connection_limits.hpp"
+#include "daemon/flow_driver.hpp"
+#include "daemon/loop.hpp"
+#include "daemon/pipe_pool.hpp"
+#include "daemon/sightings.hpp"
+#include "daemon/timer_wheel.hpp"
+#include "flow/machine.hpp"
+
+namespace sluiced {
+
+// What the gateway's main thread puts into force on every worker at once.
+struct PolicyInForce {
+  std::shared_ptr<const policy::Snapshot> snapshot;
+  policy::ScheduleSet active;
+  bool squid_log = false;
+  bool keep_log = true;
+};
+
+// What cannot change while the daemon runs.
+struct WorkerSettings {
+  struct Lan {
+    std::string interface;
+    std::uint16_t listener_port = 0;
+  };
+  std::vector<Lan> lan;
+  bool spoof_client = true;  // upstream_source = "client"
+  std::uint32_t upstream_mark = 0;
+  flow::UnknownProtocol unknown_protocol = flow::UnknownProtocol::tunnel;
+};
+
+struct WorkerTotals {
+  std::uint64_t accepted = 0, refused_by_limit = 0, accept_errors = 0, records_lost = 0;
+  std::uint64_t bytes_up = 0, bytes_down = 0;
+};
+
+class Worker {
+ public:
+  // `send_lines` hands finished access-log lines on; false: they are lost and counted.
+  Worker(unsigned number, WorkerSettings settings, Sightings& sightings, ConnectionLimits& limits,
+         std::function<bool(const std::string&)> send_lines);
+  ~Worker();
+
+  base::Result<> listen();  // before start()
+  void start();
+  void stop_and_join();
+
+  // From the main thread; each runs on the worker's own.
+  void adopt(PolicyInForce policy);
+  void drain();  // stop accepting
+  void post(std::function<void()> work) { loop_.post(std::move(work)); }
+
+  std::uint64_t turns() const { return loop_.turns(); }
+  std::size_t flow_count() const { return flow_count_.load(std::memory_order_relaxed); }
+
+  // On the worker's own thread (post):
+  const std::vector<std::unique_ptr<FlowDriver>>& flows() const { return flows_; }
+  const WorkerTotals& totals() const { return totals_; }
+  const policy::Snapshot* snapshot() const { return surroundings_.snapshot.get(); }
+
+  // Services for its FlowDrivers.
+  Loop& loop() { return loop_; }
+  flow::Surroundings& surroundings() {
+    surroundings_.now = wall_now();
+    return surroundings_;
+  }
+  PipePool& pipes() { return pipes_; }
+  TimerWheel& timers() { return timers_; }
+  std::array<std::uint8_t, 256 * 1024>& buffer() { return *buffer_; }
+  flow::CommandList take_command_list();
+  void give_back(flow::CommandList list);
+  const WorkerSettings& settings() const { return settings_; }
+  void note(const flow::AccessRecord& record);
+  void again(FlowDriver& flow);  // work() once more, after the others
+  void bury(FlowDriver& flow);   // its sockets are closed; freed when no event can name it any more
+
+ private:
+  struct Listener final : Watcher {
+    Worker* worker = nullptr;
+    std::size_t lan = 0;
+    base::sys::UniqueFd fd;
+    void ready(std::uint32_t events) override;
+  };
+  void accept_from(Listener& listener);
+  void refuse_for_lack_of_descriptors(Listener& listener);
+  void open_flow(base::sys::UniqueFd socket, std::size_t lan);
+  policy::Client identify(const base::IpAddress& address, const std::string& interface);
+  void free_the_dead();
+  void flush_log();
+
+  const unsigned number_;
+  const WorkerSettings settings_;
+  Sightings& sightings_;
+  ConnectionLimits& limits_;
+  std::function<bool(const std::string&)> send_lines_;
+
+  Loop loop_;
+  TimerWheel timers_;
+  PipePool pipes_;
+  std::unique_ptr<std::array<std::uint8_t, 256 * 1024>> buffer_;
+  flow::Surroundings surroundings_;
+  bool squid_log_ = false, keep_log_ = true;
+  std::string log_lines_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  base::sys::UniqueFd spare_descriptor_;  // given up to accept and refuse one connection when there are none left
+  base::Monotonic complained_at_{};
+  std::vector<std::unique_ptr<FlowDriver>> flows_, graveyard_;
+  std::vector<FlowDriver*> again_;
+  std::vector<flow::CommandList> command_lists_;
+  std::atomic<std::size_t> flow_count_{0};
+  WorkerTotals totals_;
+  std::thread thread_;
+};
+
+}  // namespace sluiced

@@ -1,0 +1,77 @@
+// sluicectl: asks and tells the gateway.
+#include <getopt.h>
+
+#include <cstdio>
+#include <cstring>
+
+#include "sluicectl/verbs.hpp"
+
+namespace {
+
+using sluicectl::Arguments;
+using sluicectl::Verb;
+
+void print_usage(std::FILE* out) {
+  std::fputs("usage: sluicectl [--config DIR] [--run DIR] [--json] VERB ...\n\n", out);
+  for (const Verb& verb : sluicectl::verbs)
+    std::fprintf(out, "  %-11s %-38s %s\n", verb.name, verb.operands, verb.what);
+  std::fputs("\nExit status: 0 yes or ok, 1 no or refused, 2 bad input, 3 the daemon cannot be reached.\n", out);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  static const option options[] = {{"config", required_argument, nullptr, 'c'},
+                                   {"state", required_argument, nullptr, 's'},
+                                   {"run", required_argument, nullptr, 'r'},
+                                   {"json", no_argument, nullptr, 'j'},
+                                   {"client", required_argument, nullptr, 'C'},
+                                   {"time", required_argument, nullptr, 't'},
+                                   {"version", no_argument, nullptr, 'v'},
+                                   {"help", no_argument, nullptr, 'h'},
+                                   {nullptr, 0, nullptr, 0}};
+  Arguments arguments;
+  for (int option; (option = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
+    switch (option) {
+      case 'c':
+        arguments.config = optarg;
+        arguments.config_given = true;
+        break;
+      case 's':
+        arguments.state = optarg;
+        break;
+      case 'r':
+        arguments.run = optarg;
+        break;
+      case 'j':
+        arguments.json = true;
+        break;
+      case 'C':
+        arguments.options["client"] = optarg;
+        break;
+      case 't':
+        arguments.options["time"] = optarg;
+        break;
+      case 'v':
+        std::puts("sluicectl " SLUICE_VERSION);
+        return 0;
+      case 'h':
+        print_usage(stdout);
+        return 0;
+      default:
+        print_usage(stderr);
+        return sluicectl::exit_usage;
+    }
+  }
+  if (optind == argc) {
+    print_usage(stderr);
+    return sluicectl::exit_usage;
+  }
+  const char* name = argv[optind];
+  arguments.operands.assign(argv + optind + 1, argv + argc);
+  for (const Verb& verb : sluicectl::verbs)
+    if (std::strcmp(verb.name, name) == 0) return verb.run(arguments);
+  std::fprintf(stderr, "sluicectl: no such verb '%s'\n", name);
+  print_usage(stderr);
+  return sluicectl::exit_usage;
+}

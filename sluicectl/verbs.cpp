@@ -1,0 +1,204 @@
+#include "sluicectl/verbs.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+
+#include "control/client.hpp"
+#include "control/explain.hpp"
+#include "netfilter/backend.hpp"
+#include "netfilter/policy_route.hpp"
+#include "rules/load.hpp"
+
+namespace sluicectl {
+namespace {
+
+using control::Json;
+using control::Reply;
+
+constexpr int answer_patience_s = 10;
+constexpr int reload_patience_s = 330;  // lists are compiled first
+
+int usage_error(const std::string& message) {
+  std::fprintf(stderr, "sluicectl: %s\n", message.c_str());
+  return exit_usage;
+}
+
+int print(const Arguments& arguments, const Reply& reply) {
+  if (arguments.json) {
+    std::puts(reply.data.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+  } else {
+    std::fputs(reply.text.c_str(), reply.exit == exit_usage ? stderr : stdout);
+  }
+  return reply.exit;
+}
+
+int ask_daemon(const Arguments& arguments, const control::Request& request, int patience_s) {
+  auto reply = control::ask(arguments.run + "/control.sock", request, patience_s);
+  if (reply) return print(arguments, *reply);
+  if (arguments.json) std::puts(Json{{"error", reply.error().message}}.dump(2).c_str());
+  std::fprintf(stderr, "sluicectl: %s\n", reply.error().message.c_str());
+  return exit_unreachable;
+}
+
+// --- with the files alone
+
+struct FromFiles {
+  rules::Diagnostics diagnostics;
+  rules::ListImage image;
+  rules::Loaded loaded;
+};
+
+FromFiles load_files(const std::string& directory) {
+  FromFiles result;
+  rules::ConfigText config = rules::read_config(directory, result.diagnostics);
+  if (rules::has_errors(result.diagnostics)) return result;
+  auto lists = rules::list_declarations(config, result.diagnostics);
+  auto image = std::make_shared<rules::ListImage>(rules::compile_lists(lists, result.diagnostics));
+  result.image.reports = image->reports;
+  result.loaded = rules::build(config, image->bytes, image, result.diagnostics);
+  // The phases may find the same thing.
+  rules::Diagnostics once;
+  for (const rules::Diagnostic& each : result.diagnostics) {
+    bool told =
+        std::any_of(once.begin(), once.end(), [&](const auto& other) { return other.to_string() == each.to_string(); });
+    if (!told) once.push_back(each);
+  }
+  result.diagnostics = std::move(once);
+  return result;
+}
+
+Json to_json(const rules::Diagnostics& diagnostics) {
+  Json json = Json::array();
+  for (const rules::Diagnostic& each : diagnostics)
+    json.push_back({{"severity", each.severity == rules::Severity::error ? "error" : "warning"},
+                    {"file", each.file},
+                    {"line", each.line},
+                    {"column", each.column},
+                    {"message", each.message}});
+  return json;
+}
+
+std::string told(const rules::Diagnostics& diagnostics) {
+  std::string text;
+  for (const rules::Diagnostic& each : diagnostics) text += each.to_string() + "\n";
+  return text;
+}
+
+int check(const Arguments& arguments) {
+  if (!arguments.operands.empty()) return usage_error("check takes no operands");
+  FromFiles files = load_files(arguments.config);
+  bool good = !rules::has_errors(files.diagnostics) && files.loaded.snapshot;
+  auto errors = std::count_if(files.diagnostics.begin(), files.diagnostics.end(),
+                              [](const auto& each) { return each.severity == rules::Severity::error; });
+  auto warnings = static_cast<std::ptrdiff_t>(files.diagnostics.size()) - errors;
+  Json lists = Json::array();
+  std::string text = told(files.diagnostics);
+  for (const rules::ListReport& report : files.image.reports) {
+    lists.push_back({{"list", report.list},
+                     {"category", report.category},
+                     {"file", report.file},
+                     {"kept", report.kept},
+                     {"converted", report.converted},
+                     {"ignored", report.ignored},
+                     {"notes", report.notes}});
+    if (report.ignored == 0) continue;
+    text += report.file + ": " + std::to_string(report.kept) + " entries kept, " + std::to_string(report.ignored) +
+            " ignored\n";
+    for (const std::string& note : report.notes) text += "  " + note + "\n";
+  }
+  text += std::to_string(errors) + " errors, " + std::to_string(warnings) + " warnings";
+  if (good)
+    text += "; " + std::to_string(files.loaded.snapshot->rules.size()) + " rules, " +
+            std::to_string(files.loaded.snapshot->index.entries()) + " list entries";
+  text += "\n";
+  Json data = {{"ok", good},
+               {"errors", errors},
+               {"warnings", warnings},
+               {"diagnostics", to_json(files.diagnostics)},
+               {"lists", lists}};
+  return print(arguments, {good ? exit_ok : exit_usage, std::move(text), std::move(data)});
+}
+
+int explain_from_files(const Arguments& arguments, const base::IpAddress& client) {
+  FromFiles files = load_files(arguments.config);
+  if (rules::has_errors(files.diagnostics) || !files.loaded.snapshot)
+    return print(arguments, {exit_usage, told(files.diagnostics), {{"diagnostics", to_json(files.diagnostics)}}});
+  const policy::Snapshot& snapshot = *files.loaded.snapshot;
+  auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  base::WallTime time = now;
+  auto given = arguments.options.find("time");
+  if (given != arguments.options.end()) {
+    auto parsed = control::parse_time(given->second, snapshot.zone, now);
+    if (!parsed) return usage_error(parsed.error().message);
+    time = *parsed;
+  }
+  policy::Sighting sighting;
+  sighting.address = client;
+  return print(arguments,
+               control::explain({snapshot, snapshot.clients.identify(sighting), time, {}, arguments.operands[0]}));
+}
+
+int explain(const Arguments& arguments) {
+  auto client = arguments.options.find("client");
+  if (arguments.operands.size() != 1 || client == arguments.options.end())
+    return usage_error("usage: sluicectl explain --client ADDRESS [--time T] [--config DIR] URL|HOST");
+  auto address = base::IpAddress::parse(client->second);
+  if (!address) return usage_error("'" + client->second + "' is not an address");
+  if (arguments.config_given) return explain_from_files(arguments, *address);
+  control::Request request{"explain", arguments.options};
+  request.args["target"] = arguments.operands[0];
+  return ask_daemon(arguments, request, answer_patience_s);
+}
+
+// --- with the daemon
+
+int simple(const Arguments& arguments, const char* verb, int patience_s) {
+  if (!arguments.operands.empty()) return usage_error(std::string(verb) + " takes no operands");
+  return ask_daemon(arguments, {verb, {}}, patience_s);
+}
+int reload(const Arguments& arguments) {
+  return simple(arguments, "reload", reload_patience_s);
+}
+int status(const Arguments& arguments) {
+  return simple(arguments, "status", answer_patience_s);
+}
+int connections(const Arguments& arguments) {
+  return simple(arguments, "connections", answer_patience_s);
+}
+
+// The daemon takes its rules away and stops; without a daemon we take away what a dead one has left.
+int down(const Arguments& arguments) {
+  if (!arguments.operands.empty()) return usage_error("down takes no operands");
+  auto reply = control::ask(arguments.run + "/control.sock", {"down", {}}, answer_patience_s);
+  if (reply) return print(arguments, *reply);
+  if (geteuid() != 0) {
+    std::fprintf(stderr, "sluicectl: %s; only root can remove the rules without it\n", reply.error().message.c_str());
+    return exit_unreachable;
+  }
+  auto removed = netfilter::remove_all();
+  auto routes = netfilter::remove_policy_route();
+  if (!removed || !routes) {
+    std::fprintf(stderr, "sluicectl: %s\n", (!removed ? removed : routes).error().message.c_str());
+    return exit_no;
+  }
+  return print(
+      arguments,
+      {exit_ok, "no daemon answers; every rule of sluice is removed, traffic flows unfiltered\n", {{"down", true}}});
+}
+
+}  // namespace
+
+const std::vector<Verb> verbs = {
+    {"check", "[--config DIR]", "every error and warning of the configuration files", check},
+    {"explain", "--client ADDRESS [--time T] URL|HOST", "who, which rule, which list, and why", explain},
+    {"reload", "", "the new files go live, or nothing changes", reload},
+    {"status", "", "what is in force, and how it goes", status},
+    {"connections", "", "what is open now", connections},
+    {"down", "", "removes every rule of ours and stops the daemon", down},
+};
+
+}  // namespace sluicectl
