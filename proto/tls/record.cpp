@@ -12,8 +12,7 @@
 // differently:
 //   - an empty fragment: illegal for handshake records (RFC 8446 5.1)
 //   - a record of another type before the message ends: messages are not interleaved (RFC 8446 5.1)
-//   - bytes behind the message in its last record: keys change after a ClientHello, so it ends its record (RFC
-//   8446 5.1)
+//   - bytes behind the message in its last record: keys may change after it, so it ends its record (RFC 8446 5.1)
 // The version's low byte is ignored (RFC 8446 5.1); its high byte is 3 in every TLS there ever was.
 #include "proto/tls/record.hpp"
 
