@@ -71,7 +71,7 @@ def fetch(host, address: str, url: str, *, headers: dict | None = None, timeout:
         return classify(error)
 
 
-def request(sock, authority_part: str, path: str, method: str = "GET", headers: dict | None = None) -> Reply:
+def request(sock, authority_part: str, path: str = "/", method: str = "GET", headers: dict | None = None) -> Reply:
     """One request on an open connection; the connection stays usable."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {authority_part}"]
     lines += [f"{key}: {value}" for key, value in (headers or {}).items()]
