@@ -225,7 +225,7 @@ def play(demo: Demo, lesson_ends: datetime.datetime):
 
 
 def stay(lab: Lab, sluice: Sluice):
-    gateway, where = lab.gateway.name, f"--config {sluice.config} --run {sluice.directory}/run"
+    gateway, where = lab.gateway.name, f"--run {sluice.directory}/run"
     ca = authority() / "ca.crt"
     say(f"""
 {bold('Everything is still up.')} In another terminal, as root:

@@ -120,9 +120,11 @@ class Sluice:
         return self.lab.gateway.run(*self.command("--boot"), check=False)
 
     def ctl(self, verb: str, *arguments: str, timeout: float = 15) -> subprocess.CompletedProcess:
-        return self.lab.gateway.run(SLUICECTL, verb, *arguments, "--config", str(self.config),
-                                    "--state", str(self.directory / "state"), "--run", str(self.directory / "run"),
-                                    check=False, timeout=timeout)
+        """Asks the daemon; before the first start, the files (`--config` makes `explain` work offline)."""
+        where = ["--run", str(self.directory / "run"), "--state", str(self.directory / "state")]
+        if self.process is None or verb == "check":
+            where += ["--config", str(self.config)]
+        return self.lab.gateway.run(SLUICECTL, verb, *arguments, *where, check=False, timeout=timeout)
 
     def ctl_json(self, verb: str, *arguments: str, code: int = 0):
         done = self.ctl(verb, *arguments, "--json")
@@ -155,7 +157,7 @@ class Sluice:
         os.kill(pid, number)
         return pid
 
-    def stop(self, timeout: float = 15) -> int:
+    def stop(self, timeout: float = 20) -> int:
         """A clean stop; returns the exit code."""
         self.process.terminate()
         return self.process.wait(timeout)
