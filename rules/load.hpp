@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,23 +26,27 @@ struct SourceFile {
 
 struct ConfigText {
   std::string directory;
-  SourceFile sluice;                // sluice.toml
-  std::vector<SourceFile> policy;   // policy.toml, then policy.d/*.toml in name order
-  SourceFile block_page;            // templates/block.html; an empty path: the built-in page
-  SourceFile zone;                  // the TZ database's file (TZif bytes) of the policy's zone, or the system's
+  SourceFile sluice;               // sluice.toml
+  std::vector<SourceFile> policy;  // policy.toml, then policy.d/*.toml in name order
+  SourceFile block_page;           // templates/block.html; an empty path: the built-in page
+  SourceFile zone;                 // the TZ database's file (TZif bytes) of the policy's zone, or the system's
 };
 
-// Opens DIR/sluice.toml and the rest, and the time zone's file. A missing sluice.toml is an error, a missing policy.toml
-// is an empty policy.
+// Opens DIR/sluice.toml and the rest, and the time zone's file. A missing sluice.toml is an error, a missing
+// policy.toml is an empty policy.
 ConfigText read_config(const std::string& directory, Diagnostics& diagnostics);
+
+// On its way between roles, any bytes kept (a zone's file is binary). unpack_config: nullopt if `bytes` are not whole.
+std::string pack_config(const ConfigText& config);
+std::optional<ConfigText> unpack_config(std::string_view bytes);
 
 // One [list.NAME] as declared. Relative paths are under DIRECTORY/lists.
 struct ListDeclaration {
-  std::string name;    // "ut1"
-  std::string format;  // "squidguard", "hosts", "domains"
-  std::string path;    // a file or a folder, made absolute
+  std::string name;        // "ut1"
+  std::string format;      // "squidguard", "hosts", "domains"
+  std::string path;        // a file or a folder, made absolute
   bool subdomains = true;  // `match` of format domains
-  std::string file;    // where it is declared
+  std::string file;        // where it is declared
   std::uint32_t line = 0, column = 0;
 };
 std::vector<ListDeclaration> list_declarations(const ConfigText& config, Diagnostics& diagnostics);

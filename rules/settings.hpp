@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/ip_prefix.hpp"
@@ -12,6 +13,7 @@ namespace rules {
 enum class Firewall { automatic, nftables, iptables };
 enum class UpstreamSource { client, gateway };
 enum class LogFormat { json, squid };
+enum class BlockAnswer { nxdomain, nodata, zero };
 
 struct Settings {
   struct Network {
@@ -24,6 +26,7 @@ struct Settings {
     std::uint32_t mark_mask = 0x70000000;
     UpstreamSource upstream_source = UpstreamSource::client;
     bool block_unknown_protocol = false;
+    bool kernel_lane = true;
     bool operator==(const Network&) const = default;
   } network;
   struct Daemon {
@@ -37,6 +40,32 @@ struct Settings {
     std::string level = "info";
     bool operator==(const Log&) const = default;
   } log;
+  struct Accounting {
+    std::string store = "/var/lib/sluice/usage.db";
+    bool operator==(const Accounting&) const = default;
+  } accounting;
+  struct TlsIntercept {
+    std::string ca_cert = "/var/lib/sluice/ca/ca.crt";
+    std::string ca_key = "/var/lib/sluice/ca/ca.key";
+    std::string trust = "system";  // or the path of a bundle
+    bool operator==(const TlsIntercept&) const = default;
+  } tls_intercept;
+  struct Identity {
+    std::vector<std::string> order{"user", "device", "dhcp", "address"};
+    std::string unknown_mac;  // a group, or empty: by address
+    std::string radius_listen;
+    std::vector<std::pair<base::IpAddress, std::string>> radius_clients;  // with the file of their secret
+    bool operator==(const Identity&) const = default;
+  } identity;
+  struct Metrics {
+    std::string listen;
+    bool operator==(const Metrics&) const = default;
+  } metrics;
+  struct Dns {
+    std::vector<std::string> upstream{"client"};
+    BlockAnswer block_answer = BlockAnswer::nxdomain;
+    bool operator==(const Dns&) const = default;
+  } dns;
   struct Limits {
     std::uint32_t connections = 20000;
     std::uint32_t connections_per_client = 2000;
