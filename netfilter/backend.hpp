@@ -1,5 +1,5 @@
-// Puts a DivertPlan into the kernel through `nft` or `iptables-restore`, run as children with the text on their standard
-// input. Needs CAP_NET_ADMIN in the network namespace; used by the supervisor and by `sluicectl down`.
+// Puts a DivertPlan into the kernel through `nft` or `iptables-restore`, run as children with the text on their
+// standard input. Needs CAP_NET_ADMIN in the network namespace; used by the supervisor and by `sluicectl down`.
 #pragma once
 
 #include <string>

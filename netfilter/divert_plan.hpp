@@ -25,22 +25,34 @@ struct DivertPlan {
   // What the ruleset itself must know of a group.
   struct Group {
     std::string name;
-    bool closed = false;       // if_down = "closed"
-    bool divert_tls = true;    // tls = "off": not diverted
-    bool block_quic = false;   // UDP to the quic ports is refused
+    bool closed = false;      // if_down = "closed"
+    bool divert_tls = true;   // tls = "off": not diverted
+    bool block_quic = false;  // UDP to the quic ports is refused
   };
 
   std::vector<Lan> lan;
   std::vector<std::string> wan;  // empty: whatever is not in `lan`
   std::vector<base::IpPrefix> exclude;
+  // Disjoint prefixes that leave by something else than a WAN interface, from inner_prefixes(). Only iptables needs
+  // them: it cannot ask the routing table for the way out before the routing decision (iptables_text.cpp).
+  std::vector<base::IpPrefix> inner;
   std::vector<std::uint16_t> http, tls, quic, dns;
   std::uint32_t mark_mask = 0x70000000;
 
   std::vector<Group> groups;  // [0] is default
   // Membership, strongest first as POLICY 5 has it; values are indices into `groups`.
-  struct MacMember { base::MacAddress mac; std::uint32_t group; };
-  struct PrefixMember { base::IpPrefix prefix; std::uint32_t group; };  // device addresses are /32 and /128 here
-  struct InterfaceMember { std::string interface; std::uint32_t group; };
+  struct MacMember {
+    base::MacAddress mac;
+    std::uint32_t group;
+  };
+  struct PrefixMember {
+    base::IpPrefix prefix;
+    std::uint32_t group;
+  };  // device addresses are /32 and /128 here
+  struct InterfaceMember {
+    std::string interface;
+    std::uint32_t group;
+  };
   std::vector<MacMember> macs;
   std::vector<PrefixMember> prefixes;
   std::vector<InterfaceMember> interfaces;

@@ -1,14 +1,13 @@
 // The sign of life that the ruleset itself checks (FACTS 7.5): while it is fresh, packets are diverted; 2 s after the
 // last beat the groups' if_down holds, whether we are dead, hung or stopped. Theory at the top of heartbeat.cpp.
 //
-// Opened by the supervisor's privilege and kept by the gateway: beat() must work with CAP_NET_ADMIN alone, without files.
+// open() and stop() need CAP_NET_ADMIN, beat() nothing; none needs a file. The same for both backends.
 #pragma once
 
 #include <cstdint>
 
 #include "base/result.hpp"
 #include "base/sys/unique_fd.hpp"
-#include "netfilter/backend.hpp"
 
 namespace netfilter {
 
@@ -17,18 +16,19 @@ inline constexpr int heartbeat_interval_ms = 500;
 
 class Heartbeat {
  public:
-  static base::Result<Heartbeat> open(Backend backend);
+  static base::Result<Heartbeat> open();
   Heartbeat(Heartbeat&&) noexcept = default;
   Heartbeat& operator=(Heartbeat&&) noexcept = default;
 
-  base::Result<> beat();  // never blocks for long; an error (table gone) is reported, the next beat tries again
-  void stop();            // lets the ruleset see us as gone now rather than in 2 s (clean stop)
+  // Never blocks. An error says that no rule of ours took the beat (ruleset gone, loopback down); the next beat tries
+  // again.
+  base::Result<> beat();
+  // Lets the ruleset see us as gone now rather than in 2 s (clean stop). beat() undoes it.
+  void stop();
 
  private:
   Heartbeat() = default;
-  Backend backend_ = Backend::nftables;
-  base::sys::UniqueFd socket_, second_;
-  std::uint32_t sequence_ = 0;
+  base::sys::UniqueFd v4_, v6_;  // v6_ is empty where the kernel has no IPv6
 };
 
 }  // namespace netfilter

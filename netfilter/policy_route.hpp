@@ -8,17 +8,23 @@
 
 #include "base/result.hpp"
 #include "base/sys/unique_fd.hpp"
+#include "netfilter/divert_plan.hpp"
 
 namespace netfilter {
 
 inline constexpr std::uint32_t route_table = 8129;
-inline constexpr std::uint32_t rule_priority = 8129;  // before main (32766), after what admins usually add by hand? see .cpp
+inline constexpr std::uint32_t rule_priority = 100;  // ahead of every other tool's rules: policy_route.cpp lists them
 
-base::Result<> install_policy_route(std::uint32_t mark_mask);  // idempotent
-base::Result<> remove_policy_route(std::uint32_t mark_mask);   // nothing there: success
+base::Result<> install_policy_route(std::uint32_t mark_mask);  // idempotent; rules for another mask are replaced
+base::Result<> remove_policy_route();                          // whatever the mask; nothing there: success
 
 // Interfaces that hold a default route in the main table, both families: what wan = "auto" means. Sorted.
 base::Result<std::vector<std::string>> default_route_interfaces();
+
+// For DivertPlan::inner: what the main table sends by something else than a WAN interface (`plan.wan`; if that is
+// empty: by a LAN interface). A prefix inside another one counts as its own route says. Ask again when RouteWatch is
+// readable.
+base::Result<std::vector<base::IpPrefix>> inner_prefixes(const DivertPlan& plan);
 
 // Routing changes as a pollable descriptor: readable when rules, routes or links changed.
 class RouteWatch {

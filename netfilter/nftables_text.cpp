@@ -1,0 +1,307 @@
+// Theory of the ruleset. It holds for both backends; iptables_text.cpp lists where that one differs.
+//
+// Way in. A LAN client's connection is diverted by its SYN alone, when all of this holds: it comes in by a LAN
+// interface, goes to an http or tls port, not to this router, not to `exclude`, and the routing table sends it out by a
+// WAN interface (so traffic between inner networks keeps obeying the admin's forward rules). TPROXY gives it to the
+// listener of its interface; our divert mark makes the ip rule deliver it locally (policy_route.hpp). A TLS connection
+// of a group with tls = "off" is left alone. Who is in which group: MAC, then longest prefix, then interface, then
+// default, exactly as policy/client_table answers it.
+//
+// A flow in the middle. Any packet but a SYN belongs to us only if one of our sockets has it (`socket transparent`),
+// both on the client's leg and on the upstream leg that carries the client's address. Replies on the upstream leg are
+// also known by connection mark: before Linux 6.15 the socket lookup does not see through IPv6 source NAT. A packet
+// that no socket knows (conntrack flushed, a flow from before our start) is not diverted: it goes to the forward hook.
+// SYNs are kept out of this fast path: one that meets our TIME_WAIT socket must reach tproxy, which hands it to the
+// listener (FACTS 7.6).
+//
+// Sign of life. SYNs are diverted while `alive` has an element: heartbeat.cpp's loopback packet renews it for 2 s, by
+// the packet path, so no transaction and no netlink is involved. A fresh ruleset counts as alive for those 2 s:
+// replacing it under a living gateway must not let a SYN slip by. `alive` is keyed by family only because a lookup
+// needs a key.
+//
+// Way round. Whatever of a LAN client still leaves by the WAN passes the forward hook, dead or alive, and treatment.hpp
+// has the table of what is refused there: TCP gets a reset, UDP an ICMP port unreachable. This covers the window in
+// which the gateway is dead and the heartbeat has not yet expired (tproxy without a listener falls through), flows in
+// the middle, and connections that a later mark routed to the WAN although the prerouting hook expected otherwise.
+// Refusals run just before the admin's filter rules; accepting here ends only our chain, theirs still judge.
+//
+// Upstream. A socket of ours that carries the upstream mark may only leave by the WAN; otherwise it is reset at its
+// SYN. So a route that changed between SYN and connect cannot carry a diverted client into an inner network, where the
+// spoofed packet, being the router's own, would pass no forward rule.
+//
+// Fragments are whole when our hooks see them: tproxy and `ct` both switch the kernel's reassembly on (priority -400).
+// The `ct` rule in the forward chain decides nothing; it keeps reassembly on where no daemon and no NAT does. Out of
+// scope: an admin's own notrack rule before priority -400.
+//
+// Not done here. Diverted packets pass the *input* hook with the origin's address as destination: a router whose input
+// policy refuses them must accept our divert mark (firmware packages publish such a rule). Flow offloading (`flow add`)
+// takes running forwarded flows past every hook. After a kill, a client that uses the port of one of our TIME_WAIT
+// sockets again may have to repeat its SYN. Names are taken as they are: rules/ has checked that interface names are
+// plain words.
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "netfilter/prefix_ranges.hpp"
+#include "netfilter/treatment.hpp"
+
+namespace netfilter {
+namespace {
+
+using Verdicts = std::vector<std::string>;  // one per group
+
+std::string quoted(const std::string& name) {
+  return '"' + name + '"';
+}
+
+template <class Items, class Text>
+std::string braces(const Items& items, Text text) {
+  std::string out;
+  for (const auto& item : items) out += (out.empty() ? "{ " : ", ") + text(item);
+  return out + " }";
+}
+std::string braces(const Ports& ports) {
+  return braces(ports + Ports{}, [](std::uint16_t port) { return std::to_string(port); });
+}
+
+class Renderer {
+ public:
+  Renderer(const DivertPlan& plan, RulesetState state)
+      : plan_(plan), running_(state == RulesetState::running), treatments_(treatments(plan, state)) {}
+
+  std::string text() {
+    out_ = "table inet sluice\ndelete table inet sluice\ntable inet sluice {\n";
+    if (running_)
+      line("set alive { typeof meta nfproto; size 2; flags dynamic,timeout; timeout 2s; elements = { ipv4, ipv6 } }");
+    exclude_sets();
+    if (running_) way_in();
+    if (running_) output();
+    way_round();
+    out_ += "}\n";
+    return std::move(out_);
+  }
+
+ private:
+  void line(const std::string& text) { out_ += "  " + text + '\n'; }
+  void chain(const std::string& name) { line("chain " + name + " {"); }
+  void rule(const std::string& text) { line("  " + text); }
+  void end() { line("}"); }
+  void rule_on_ports(const std::string& match, const Ports& ports, const std::string& verdict) {
+    if (!ports.empty()) rule(match + ' ' + braces(ports) + ' ' + verdict);
+  }
+
+  std::string lan() const {
+    return braces(plan_.lan, [](const DivertPlan::Lan& lan) { return quoted(lan.interface); });
+  }
+  std::string wan() const { return braces(plan_.wan, quoted); }
+  // The end of a match on an outgoing interface's name: " != { WAN }", or, where the WAN is not named, " { LAN }".
+  std::string not_wan() const { return plan_.wan.empty() ? ' ' + lan() : " != " + wan(); }
+
+  std::uint32_t value(Mark mark) const { return mark_value(mark, plan_.mark_mask); }
+  std::string set_mark(const std::string& which, Mark mark) const {
+    return which + " set " + which + " & " + hex(~plan_.mark_mask) + " | " + hex(value(mark));
+  }
+  std::string is_mark(const std::string& which, Mark mark) const {
+    return which + " & " + hex(plan_.mark_mask) + " == " + hex(value(mark));
+  }
+
+  void way_in() {
+    bool some_tls_off = false;
+    for (const DivertPlan::Group& group : plan_.groups) some_tls_off |= !group.divert_tls;
+    Verdicts tls_verdicts;
+    for (const DivertPlan::Group& group : plan_.groups)
+      tls_verdicts.push_back(group.divert_tls ? "goto take" : "accept");
+    if (some_tls_off) member_maps("tls", tls_verdicts);
+
+    chain("divert");
+    rule("type filter hook prerouting priority mangle; policy accept;");
+    rule("meta l4proto != tcp accept");
+    rule("tcp flags & (syn | ack) != syn goto middle");
+    if (!plan_.lan.empty()) rule("iifname " + lan() + " meta nfproto @alive goto opening");
+    end();
+
+    chain("middle");
+    rule("socket transparent 1 " + set_mark("meta mark", Mark::divert) + " accept");
+    rule("ct direction reply " + is_mark("ct mark", Mark::upstream) + ' ' + set_mark("meta mark", Mark::divert));
+    end();
+
+    if (plan_.lan.empty()) return;
+    chain("opening");
+    rule("socket transparent 1 goto take");
+    rule_on_ports("tcp dport !=", plan_.http + plan_.tls, "accept");
+    rule("fib daddr type local accept");
+    skip_excluded();
+    rule("fib daddr . mark oifname" + not_wan() + " accept");
+    if (some_tls_off) {
+      rule_on_ports("tcp dport", plan_.http, "goto take");
+      dispatch("tls", tls_verdicts);
+    } else if (!(plan_.http + plan_.tls).empty()) {
+      rule("goto take");
+    }
+    end();
+
+    chain("take");
+    for (const DivertPlan::Lan& lan : plan_.lan) {
+      take(lan, "meta nfproto ipv4 meta l4proto tcp tproxy ip to 127.0.0.1:");
+      take(lan, "meta nfproto ipv6 meta l4proto tcp tproxy ip6 to [::1]:");
+    }
+    end();
+  }
+
+  void take(const DivertPlan::Lan& lan, const std::string& tproxy) {
+    // No listener: the rule ends at `tproxy`, unmarked, and the packet goes to the forward hook.
+    rule("iifname " + quoted(lan.interface) + ' ' + tproxy + std::to_string(lan.listener_port) + ' ' +
+         set_mark("meta mark", Mark::divert) + " accept");
+  }
+
+  void output() {
+    chain("output");
+    // Ahead of tools that rewrite marks at `mangle`.
+    rule("type filter hook output priority mangle - 5; policy accept;");
+    std::string beat = "oifname \"lo\" meta l4proto udp meta mark ";
+    rule(beat + hex(alive_mark) + " update @alive { meta nfproto } drop");
+    rule(beat + hex(gone_mark) + " delete @alive { meta nfproto } drop");
+    rule("meta l4proto tcp " + is_mark("meta mark", Mark::upstream) + " goto upstream");
+    end();
+
+    chain("upstream");
+    if (!plan_.wan.empty() || !plan_.lan.empty()) rule("oifname" + not_wan() + " reject with tcp reset");
+    rule("ct state new " + set_mark("ct mark", Mark::upstream));
+    end();
+  }
+
+  void way_round() {
+    Verdicts verdicts;
+    for (const Treatment& treatment : treatments_)
+      verdicts.push_back(treatment.refuses_something() ? "goto " + treatment.name() : "accept");
+    std::set<Treatment> used(treatments_.begin(), treatments_.end());
+    used.erase(Treatment{});
+    Ports ports = plan_.http + plan_.tls + plan_.quic + plan_.dns;
+    bool refuses = !used.empty() && !plan_.lan.empty() && !ports.empty();
+
+    if (refuses) member_maps("refuse", verdicts);
+    chain("forwarded");
+    rule("type filter hook forward priority filter - 5; policy accept;");
+    rule("ct state untracked comment \"keeps reassembly on\"");
+    if (refuses) {
+      rule("iifname != " + lan() + " accept");
+      rule("oifname" + not_wan() + " accept");
+      rule("meta l4proto != { tcp, udp } accept");
+      rule("th dport != " + braces(ports) + " accept");
+      skip_excluded();
+      dispatch("refuse", verdicts);
+    }
+    end();
+    if (!refuses) return;
+
+    for (const Treatment& treatment : used) refusals(treatment);
+    chain("refuse");
+    rule("meta l4proto tcp reject with tcp reset");
+    rule("reject with icmpx type port-unreachable");
+    end();
+  }
+
+  void refusals(const Treatment& treatment) {
+    chain(treatment.name());
+    Ports proxied = treatment.tls_off ? plan_.http : plan_.http + plan_.tls;
+    if (treatment.closed) {
+      rule_on_ports("tcp dport", proxied, "goto refuse");
+      if (treatment.quic_blocked) rule_on_ports("udp dport", plan_.quic, "goto refuse");
+      if (running_) rule("meta nfproto @alive accept");
+      if (treatment.tls_off) rule_on_ports("tcp dport", plan_.tls, "goto refuse");
+      if (!treatment.quic_blocked) rule_on_ports("udp dport", plan_.quic, "goto refuse");
+      rule_on_ports("th dport", plan_.dns, "goto refuse");
+    } else if (treatment.quic_blocked) {
+      rule_on_ports("meta nfproto @alive udp dport", plan_.quic, "goto refuse");
+    }
+    end();
+  }
+
+  void exclude_sets() {
+    std::vector<PrefixValue> prefixes;
+    for (const base::IpPrefix& prefix : plan_.exclude) prefixes.push_back({prefix, 0});
+    std::vector<std::string> v4, v6;
+    for (const AddressRange& range : flatten(prefixes)) (range.v6 ? v6 : v4).push_back(to_string(range));
+    named("set exclude4", "ipv4_addr; flags interval", v4);
+    named("set exclude6", "ipv6_addr; flags interval", v6);
+    excludes4_ = !v4.empty();
+    excludes6_ = !v6.empty();
+  }
+  void skip_excluded() {
+    if (excludes4_) rule("ip daddr @exclude4 accept");
+    if (excludes6_) rule("ip6 daddr @exclude6 accept");
+  }
+
+  // Maps from each kind of membership to a verdict, for dispatch(). A member's verdict is listed even if it is
+  // default's: it must hide the weaker kinds.
+  void member_maps(const std::string& name, const Verdicts& verdicts) {
+    has_macs_ = has_v4_ = has_v6_ = has_interfaces_ = false;
+    if (std::set<std::string>(verdicts.begin(), verdicts.end()).size() < 2) return;  // membership does not matter
+
+    std::map<std::string, std::string> macs, interfaces;  // the first of a kind wins
+    for (const auto& member : plan_.macs) macs.emplace(member.mac.to_string(), verdicts.at(member.group));
+    for (const auto& member : plan_.interfaces) interfaces.emplace(quoted(member.interface), verdicts.at(member.group));
+
+    std::map<std::string, std::uint32_t> numbers;  // equal verdicts join neighbouring ranges
+    for (const std::string& verdict : verdicts) numbers.emplace(verdict, static_cast<std::uint32_t>(numbers.size()));
+    Verdicts by_number(numbers.size());
+    for (const auto& [verdict, number] : numbers) by_number[number] = verdict;
+    std::vector<PrefixValue> prefixes;
+    for (const auto& member : plan_.prefixes)
+      prefixes.push_back({member.prefix, numbers.at(verdicts.at(member.group))});
+    std::vector<std::string> v4, v6;
+    for (const AddressRange& range : flatten(prefixes))
+      (range.v6 ? v6 : v4).push_back(to_string(range) + " : " + by_number[range.value]);
+
+    auto pairs = [](const std::map<std::string, std::string>& map) {
+      std::vector<std::string> elements;
+      for (const auto& [key, verdict] : map) elements.push_back(key + " : " + verdict);
+      return elements;
+    };
+    named("map " + name + "_by_mac", "ether_addr : verdict", pairs(macs));
+    named("map " + name + "_by_ip4", "ipv4_addr : verdict; flags interval", v4);
+    named("map " + name + "_by_ip6", "ipv6_addr : verdict; flags interval", v6);
+    named("map " + name + "_by_interface", "ifname : verdict", pairs(interfaces));
+    has_macs_ = !macs.empty();
+    has_v4_ = !v4.empty();
+    has_v6_ = !v6.empty();
+    has_interfaces_ = !interfaces.empty();
+  }
+  void dispatch(const std::string& name, const Verdicts& verdicts) {
+    if (has_macs_) rule("ether saddr vmap @" + name + "_by_mac");
+    if (has_v4_) rule("ip saddr vmap @" + name + "_by_ip4");
+    if (has_v6_) rule("ip6 saddr vmap @" + name + "_by_ip6");
+    if (has_interfaces_) rule("iifname vmap @" + name + "_by_interface");
+    rule(verdicts.front());
+  }
+
+  void named(const std::string& name, const std::string& type, const std::vector<std::string>& elements) {
+    if (elements.empty()) return;
+    line(name + " {");
+    rule("type " + type + ";");
+    rule("elements = {");
+    for (const std::string& element : elements) rule("  " + element + ",");
+    rule("}");
+    end();
+  }
+
+  const DivertPlan& plan_;
+  bool running_;
+  std::vector<Treatment> treatments_;
+  std::string out_;
+  bool excludes4_ = false, excludes6_ = false;
+  bool has_macs_ = false, has_v4_ = false, has_v6_ = false, has_interfaces_ = false;
+};
+
+}  // namespace
+
+std::string render_nftables(const DivertPlan& plan, RulesetState state) {
+  return Renderer(plan, state).text();
+}
+
+std::string render_nftables_removal() {
+  return "table inet sluice\ndelete table inet sluice\n";
+}
+
+}  // namespace netfilter

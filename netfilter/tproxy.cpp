@@ -1,0 +1,163 @@
+// Three kinds of socket (Documentation/networking/tproxy.rst):
+// - The listener owns no foreign address: TPROXY hands it SYNs for any destination, and IP_TRANSPARENT lets it answer
+// with
+//   that destination as its source. An accepted socket's own address is therefore where the client wanted to go.
+// - The upstream socket carries the client's address but never the client's port: the same five values as on the
+// client's
+//   leg would be one conntrack entry, and the connection would hang (FACTS 3.2). Its port is taken from 10000-32767,
+//   below the ephemeral ranges of Linux (32768-) and of the others (49152-), so that it does not meet a port that the
+//   client itself uses towards the same origin. The kernel picks it at connect() for all five values together
+//   (IP_BIND_ADDRESS_NO_PORT), so the range is per origin, not shared by all of them.
+// - Where IP_LOCAL_PORT_RANGE is missing (before Linux 6.3) we draw ports from that range ourselves and bind them.
+#include "netfilter/tproxy.hpp"
+
+#include <netinet/in.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+namespace netfilter {
+namespace {
+
+using base::sys::UniqueFd;
+
+#ifndef IP_LOCAL_PORT_RANGE
+constexpr int IP_LOCAL_PORT_RANGE = 51;  // <linux/in.h> since 6.3
+#endif
+
+constexpr std::uint16_t lowest_port = 10000, highest_port = 32767;
+constexpr int port_attempts = 16;  // only a port already in use towards this origin collides
+
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t length = 0;
+  sockaddr* raw() { return reinterpret_cast<sockaddr*>(&storage); }
+};
+
+SocketAddress to_socket_address(const base::Endpoint& endpoint) {
+  SocketAddress address;
+  base::Bytes bytes = endpoint.address.bytes();
+  if (endpoint.address.is_v4()) {
+    auto& v4 = reinterpret_cast<sockaddr_in&>(address.storage);
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(endpoint.port);
+    std::memcpy(&v4.sin_addr, bytes.data(), sizeof v4.sin_addr);
+    address.length = sizeof v4;
+  } else {
+    auto& v6 = reinterpret_cast<sockaddr_in6&>(address.storage);
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(endpoint.port);
+    std::memcpy(&v6.sin6_addr, bytes.data(), sizeof v6.sin6_addr);
+    address.length = sizeof v6;
+  }
+  return address;
+}
+
+std::optional<base::Endpoint> to_endpoint(const SocketAddress& address) {
+  if (address.storage.ss_family == AF_INET) {
+    auto& v4 = reinterpret_cast<const sockaddr_in&>(address.storage);
+    return base::Endpoint{base::IpAddress::v4(ntohl(v4.sin_addr.s_addr)), ntohs(v4.sin_port)};
+  }
+  if (address.storage.ss_family == AF_INET6) {
+    auto& v6 = reinterpret_cast<const sockaddr_in6&>(address.storage);
+    return base::Endpoint{base::IpAddress::v6(v6.sin6_addr.s6_addr), ntohs(v6.sin6_port)};
+  }
+  return std::nullopt;
+}
+
+base::Error failed(const char* what) {
+  return base::environment_error(std::string(what) + ": " + std::strerror(errno));
+}
+
+template <class Value>
+bool set_option(const UniqueFd& socket, int level, int option, Value value) {
+  return setsockopt(socket.get(), level, option, &value, sizeof value) == 0;
+}
+
+UniqueFd tcp_socket(bool v6) {
+  return UniqueFd(::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
+}
+
+bool set_transparent(const UniqueFd& socket, bool v6) {
+  return v6 ? set_option(socket, SOL_IPV6, IPV6_TRANSPARENT, 1) : set_option(socket, SOL_IP, IP_TRANSPARENT, 1);
+}
+
+std::uint16_t random_port() {
+  std::uint32_t random = 0;
+  if (getrandom(&random, sizeof random, 0) != sizeof random) return 0;
+  return static_cast<std::uint16_t>(lowest_port + random % (highest_port - lowest_port + 1u));
+}
+
+// Binds to the client's address. `kernel_picks` comes back false where the port had to be drawn here.
+bool bind_as(const UniqueFd& socket, const base::IpAddress& client, bool& kernel_picks) {
+  // SOL_IP for IPv6 sockets too (ip(7)).
+  set_option(socket, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+  kernel_picks = set_option(socket, SOL_IP, IP_LOCAL_PORT_RANGE, std::uint32_t{highest_port} << 16 | lowest_port);
+  // With a port of our own: others of our sockets may hold it towards other origins.
+  if (!kernel_picks) set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1);
+  SocketAddress local = to_socket_address({client, kernel_picks ? std::uint16_t{0} : random_port()});
+  return bind(socket.get(), local.raw(), local.length) == 0;
+}
+
+bool is_collision(int error) {
+  return error == EADDRINUSE || error == EADDRNOTAVAIL;
+}
+
+}  // namespace
+
+base::Result<UniqueFd> transparent_listener(bool v6, std::uint16_t port, int backlog) {
+  UniqueFd listener = tcp_socket(v6);
+  if (!listener) return failed("socket");
+  if (!set_transparent(listener, v6)) return failed("IP_TRANSPARENT");
+  if (!set_option(listener, SOL_SOCKET, SO_REUSEADDR, 1)) return failed("SO_REUSEADDR");
+  if (!set_option(listener, SOL_SOCKET, SO_REUSEPORT, 1)) return failed("SO_REUSEPORT");
+  if (v6 && !set_option(listener, SOL_IPV6, IPV6_V6ONLY, 1)) return failed("IPV6_V6ONLY");
+  SocketAddress local;
+  if (v6) {
+    local = to_socket_address({base::IpAddress::v6(in6addr_loopback.s6_addr), port});
+  } else {
+    local = to_socket_address({base::IpAddress::v4(INADDR_LOOPBACK), port});
+  }
+  if (bind(listener.get(), local.raw(), local.length) != 0) return failed("bind");
+  if (listen(listener.get(), backlog) != 0) return failed("listen");
+  return listener;
+}
+
+std::optional<base::Endpoint> original_destination(int accepted) {
+  SocketAddress address{{}, sizeof(sockaddr_storage)};
+  if (getsockname(accepted, address.raw(), &address.length) != 0) return std::nullopt;
+  return to_endpoint(address);
+}
+
+std::optional<base::Endpoint> peer(int accepted) {
+  SocketAddress address{{}, sizeof(sockaddr_storage)};
+  if (getpeername(accepted, address.raw(), &address.length) != 0) return std::nullopt;
+  return to_endpoint(address);
+}
+
+base::Result<UniqueFd> connect_upstream(const base::Endpoint& origin, const std::optional<base::IpAddress>& as_client,
+                                        std::uint32_t mark) {
+  bool v6 = origin.address.is_v6();
+  if (as_client && as_client->is_v6() != v6) return base::Error{base::Fault::bug, "client and origin of two families"};
+  for (int attempt = 1;; attempt++) {
+    UniqueFd socket = tcp_socket(v6);
+    if (!socket) return failed("socket");
+    if (!set_option(socket, SOL_SOCKET, SO_MARK, mark)) return failed("SO_MARK");
+    bool kernel_picks = true;
+    if (as_client) {
+      if (!set_transparent(socket, v6)) return failed("IP_TRANSPARENT");
+      if (!bind_as(socket, *as_client, kernel_picks)) {
+        if (!kernel_picks && is_collision(errno) && attempt < port_attempts) continue;
+        return failed("bind to the client's address");
+      }
+    }
+    SocketAddress remote = to_socket_address(origin);
+    if (connect(socket.get(), remote.raw(), remote.length) == 0 || errno == EINPROGRESS) return socket;
+    if (kernel_picks || !is_collision(errno) || attempt == port_attempts) return failed("connect");
+  }
+}
+
+}  // namespace netfilter

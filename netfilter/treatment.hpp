@@ -1,0 +1,39 @@
+// What the forward hook does with a group's packets towards the WAN: the part of the plan that both renderers share.
+//
+//                              TCP http, tls   quic              dns       why
+//   closed, alive              refused         passes            passes    TPROXY takes these before; one that gets
+//   here was not taken closed, dead               refused         refused           refused   if_down closed, tls off
+//   (tls as quic)                               TLS of such a group is not diverted closed, quic blocked       refused
+//   refused           - open, alive                passes          passes            passes    if_down also decides
+//   what TPROXY did not take open, dead                 passes          passes            passes open, quic blocked,
+//   alive  passes          refused           passes    dead: open means that the filter is out of the way
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "netfilter/divert_plan.hpp"
+
+namespace netfilter {
+
+struct Treatment {
+  bool closed = false, tls_off = false, quic_blocked = false;
+  auto operator<=>(const Treatment&) const = default;
+  bool refuses_something() const { return closed || quic_blocked; }
+  std::string name() const;  // "closed_tlsoff_noquic"; at most 20 characters
+};
+
+// Without a daemon nothing is diverted and "alive" never holds, so that only `closed` is left.
+Treatment treatment_of(const DivertPlan::Group& group, RulesetState state);
+
+// One per group of the plan (at least one: a plan without groups is treated as an open default).
+std::vector<Treatment> treatments(const DivertPlan& plan, RulesetState state);
+
+using Ports = std::vector<std::uint16_t>;
+Ports operator+(const Ports& a, const Ports& b);  // both, sorted, each once
+
+std::string hex(std::uint32_t value);
+
+}  // namespace netfilter
