@@ -28,6 +28,10 @@ constexpr std::uint32_t extension_limit = 256;      // nobody uses them but atta
 constexpr std::uint32_t trailer_limit = 8 * 1024;   // all trailer lines of one body
 constexpr std::size_t longest_forbidden_name = 20;  // of the list below
 
+bool is_extension_char(char c) {
+  return is(token_char, c) || is_blank(c) || c == ';' || c == '=';
+}
+
 bool is_forbidden_trailer(std::string_view name) {
   constexpr std::string_view forbidden[] = {"transfer-encoding",
                                             "content-length",
@@ -84,7 +88,7 @@ ChunkedBody::State ChunkedBody::step(char c) {
       return step_size(c);
     case State::extension:
       if (c == '\r') return State::size_lf;
-      return is(value_char, c) && ++extension_bytes_ <= extension_limit ? State::extension : State::malformed;
+      return is_extension_char(c) && ++extension_bytes_ <= extension_limit ? State::extension : State::malformed;
     case State::size_lf:
       return require('\n', left_ == 0 ? State::trailer_start : State::data);
     case State::data_cr:

@@ -50,7 +50,7 @@ TEST(H1Chunked, valid_bodies_end_where_they_end) {
       {"0\r\n\r\n"sv, 0},
       {"3\r\nabc\r\n0\r\n\r\n"sv, 3},
       {"A\r\n0123456789\r\n00a\r\n\r\n\r\n\r\n\r\n\r\n\r\n0000\r\n\r\n"sv, 20},
-      {"3;name=value;flag\r\n\r\n\0\r\n0;x=\"y\"\r\n\r\n"sv, 3},
+      {"3;name=value;flag\r\n\r\n\0\r\n0; x = y\r\n\r\n"sv, 3},
       {"0\r\nX-Checksum: 1234\r\nEmpty:\r\n\r\n"sv, 0},
       {"000000000000003\r\nabc\r\n0\r\n\r\n"sv, 3},
   };

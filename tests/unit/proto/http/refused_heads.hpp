@@ -179,6 +179,7 @@ inline constexpr Head chunked_bodies[] = {
     {"bare LF in an extension", "", "3;a\nabc\r\n0\r\n\r\n"sv},
     {"bare CR in an extension", "", "3;a\rb\r\nabc\r\n0\r\n\r\n"sv},
     {"NUL in an extension", "", "3;a\0b\r\nabc\r\n0\r\n\r\n"sv},
+    {"quote left open in an extension", "", "3;a=\"\r\nabc\r\n0\r\n\r\n"sv},
     {"data longer than its size", "", "3\r\nabcd\r\n0\r\n\r\n"sv},
     {"data shorter than its size", "", "4\r\nabc\r\n0\r\n\r\n"sv},
     {"bare LF after data", "", "3\r\nabc\n0\r\n\r\n"sv},
