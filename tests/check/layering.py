@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""The floors hold: an #include goes down, never sideways or up (docs/ARCHITECTURE.md).
+
+Each folder names the folders it may include. Tests may include anything. Run from anywhere; exit 1 and a line for each
+include that breaks the plan.
+"""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+MAY_USE = {
+    "base": {"base"},
+    "base/sys": {"base", "base/sys"},
+    "proto": {"base", "proto"},
+    "policy": {"base", "policy"},
+    "netfilter": {"base", "base/sys", "netfilter"},
+    "flow": {"base", "proto", "policy", "flow"},
+    "rules": {"base", "proto", "policy", "rules"},
+    "control": {"base", "base/sys", "proto", "policy", "control"},
+    "daemon": {"base", "base/sys", "proto", "policy", "netfilter", "flow", "rules", "control", "daemon"},
+    "sluicectl": {"base", "base/sys", "policy", "netfilter", "rules", "control", "sluicectl"},
+}
+# What a folder must not pull in whatever it does: they triple a router's program, or hide cost and effects.
+NOWHERE = {"iostream", "regex", "locale", "sstream", "fstream"}
+INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)', re.M)
+
+
+def folder_of(path: str) -> str:
+    return max((f for f in MAY_USE if path.startswith(f + "/")), key=len, default="")
+
+
+def main() -> int:
+    faults = []
+    for folder in sorted({name.split("/")[0] for name in MAY_USE}):
+        for source in sorted(ROOT.joinpath(folder).rglob("*.[ch]pp")):
+            name = source.relative_to(ROOT).as_posix()
+            for ours, system in INCLUDE.findall(source.read_text()):
+                if system in NOWHERE:
+                    faults.append(f"{name}: includes <{system}>, which no folder may")
+                if not ours:
+                    continue
+                target = folder_of(ours)
+                if not target:
+                    faults.append(f'{name}: includes "{ours}", which is not rooted at a folder of the house')
+                elif target not in MAY_USE[folder_of(name)]:
+                    faults.append(f'{name}: includes "{ours}", but {folder_of(name)} may not use {target}')
+    print("\n".join(faults))
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
