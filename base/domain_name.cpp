@@ -10,7 +10,9 @@ bool is_name_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
-bool all_digits(std::string_view label) { return label.find_first_not_of("0123456789") == label.npos; }
+bool all_digits(std::string_view label) {
+  return label.find_first_not_of("0123456789") == label.npos;
+}
 
 }  // namespace
 

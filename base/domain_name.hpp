@@ -1,8 +1,8 @@
 // A host name as it is compared: lower-case ASCII, no trailing dot, on label boundaries.
 //
 // Labels of 1 to 63 octets, 253 in all (RFC 1035 2.3.4). Letters, digits, '-' and '_' are accepted anywhere (real names
-// break the letter-digit-hyphen rule); everything else is refused. International names are already in their A-label form
-// here; rules/ converts what admins write.
+// break the letter-digit-hyphen rule); everything else is refused. International names are already in their A-label
+// form here; rules/ converts what admins write.
 #pragma once
 
 #include <compare>

@@ -6,23 +6,38 @@
 namespace base {
 namespace {
 
-// Host bits of an address set to `ones` or cleared.
-IpAddress with_host_bits(const IpAddress& address, int length, bool ones) {
-  std::array<std::uint8_t, 16> bytes = address.mapped();
-  int first_host_bit = length + (address.is_v4() ? 96 : 0);
-  for (int bit = first_host_bit; bit < 128; ++bit) {
-    auto mask = static_cast<std::uint8_t>(0x80 >> (bit % 8));
-    auto& byte = bytes[static_cast<std::size_t>(bit / 8)];
-    byte = static_cast<std::uint8_t>(ones ? byte | mask : byte & ~mask);
-  }
+// An address as two numbers, so that a prefix is a mask. IPv4 in its mapped form: its prefixes are 96 bits longer.
+struct Halves {
+  std::uint64_t high = 0, low = 0;
+};
+
+Halves halves(const IpAddress& address) {
+  Halves value;
+  for (std::size_t i = 0; i < 8; ++i) value.high = value.high << 8 | address.mapped()[i];
+  for (std::size_t i = 8; i < 16; ++i) value.low = value.low << 8 | address.mapped()[i];
+  return value;
+}
+
+IpAddress address_of(Halves value) {
+  std::array<std::uint8_t, 16> bytes;
+  for (std::size_t i = 0; i < 8; ++i) bytes[i] = static_cast<std::uint8_t>(value.high >> (56 - 8 * i));
+  for (std::size_t i = 0; i < 8; ++i) bytes[8 + i] = static_cast<std::uint8_t>(value.low >> (56 - 8 * i));
   return IpAddress::v6(bytes);
+}
+
+// The bits that a prefix of this length leaves open.
+Halves host_bits(const IpAddress& address, int length) {
+  int bits = length + (address.is_v4() ? 96 : 0);
+  constexpr std::uint64_t all = ~std::uint64_t{0};
+  return {bits >= 64 ? 0 : all >> bits, bits >= 128 ? 0 : bits <= 64 ? all : all >> (bits - 64)};
 }
 
 }  // namespace
 
 IpPrefix IpPrefix::masked(const IpAddress& address, int length) {
   length = std::clamp(length, 0, address.bits());
-  return {with_host_bits(address, length, false), length};
+  Halves value = halves(address), open = host_bits(address, length);
+  return {address_of({value.high & ~open.high, value.low & ~open.low}), length};
 }
 
 std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {
@@ -40,10 +55,14 @@ std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {
   return prefix;
 }
 
-IpAddress IpPrefix::last() const { return with_host_bits(address_, length_, true); }
+IpAddress IpPrefix::last() const {
+  return with_host_bits(address_, length_, true);
+}
 
 bool IpPrefix::contains(const IpAddress& address) const {
-  return address.is_v4() == address_.is_v4() && masked(address, length_).address_ == address_;
+  if (address.is_v4() != address_.is_v4()) return false;
+  Halves one = halves(address), other = halves(address_), open = host_bits(address_, length_);
+  return ((one.high ^ other.high) & ~open.high) == 0 && ((one.low ^ other.low) & ~open.low) == 0;
 }
 
 std::string IpPrefix::to_string() const {

@@ -12,7 +12,8 @@ namespace base {
 class IpPrefix {
  public:
   IpPrefix() = default;
-  // Host bits beyond `length` must be zero: 10.20.0.1/16 is a slip of the pen, not a network. Without "/n": one address.
+  // Host bits beyond `length` must be zero: 10.20.0.1/16 is a slip of the pen, not a network. Without "/n": one
+  // address.
   static std::optional<IpPrefix> parse(std::string_view text);
   static IpPrefix of(const IpAddress& address) { return {address, address.bits()}; }
   // `length` is cut to the family's width and host bits are cleared.

@@ -34,7 +34,7 @@ struct Nothing {};
 template <class T = Nothing>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::move(value)) {}     // NOLINT(google-explicit-constructor): `return value;`
+  Result(T value) : state_(std::move(value)) {}      // NOLINT(google-explicit-constructor): `return value;`
   Result(Error error) : state_(std::move(error)) {}  // NOLINT(google-explicit-constructor): `return Error{...};`
 
   explicit operator bool() const { return state_.index() == 0; }
@@ -56,7 +56,11 @@ class [[nodiscard]] Result {
   std::variant<T, Error> state_;
 };
 
-inline Error environment_error(std::string message) { return {Fault::environment, std::move(message)}; }
-inline Error malformed(std::string message) { return {Fault::malformed, std::move(message)}; }
+inline Error environment_error(std::string message) {
+  return {Fault::environment, std::move(message)};
+}
+inline Error malformed(std::string message) {
+  return {Fault::malformed, std::move(message)};
+}
 
 }  // namespace base

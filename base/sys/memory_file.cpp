@@ -12,7 +12,9 @@
 namespace base::sys {
 namespace {
 
-Error failed(const char* call) { return environment_error(std::string(call) + ": " + std::strerror(errno)); }
+Error failed(const char* call) {
+  return environment_error(std::string(call) + ": " + std::strerror(errno));
+}
 
 }  // namespace
 

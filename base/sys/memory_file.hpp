@@ -10,7 +10,8 @@
 
 namespace base::sys {
 
-// Copies `content` into a new memfd and seals it against every change. `name` shows in /proc/PID/fd. Environment errors.
+// Copies `content` into a new memfd and seals it against every change. `name` shows in /proc/PID/fd. Environment
+// errors.
 Result<UniqueFd> make_memory_file(const char* name, Bytes content);
 
 // A read-only mapping of a whole file; unmapped when it goes. The file may be closed after map().
