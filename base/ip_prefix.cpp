@@ -56,7 +56,8 @@ std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {
 }
 
 IpAddress IpPrefix::last() const {
-  return with_host_bits(address_, length_, true);
+  Halves value = halves(address_), open = host_bits(address_, length_);
+  return address_of({value.high | open.high, value.low | open.low});
 }
 
 bool IpPrefix::contains(const IpAddress& address) const {
