@@ -29,7 +29,7 @@ constexpr int replace_attempts = 3;
 
 // One rule of each kind that the real rulesets use.
 constexpr std::string_view nftables_probe = R"(table inet sluice_probe {
-  set alive { typeof meta nfproto; size 2; flags dynamic,timeout; timeout 2s; }
+  set alive { typeof meta nfproto; size 1024; flags dynamic,timeout; timeout 2s; }
   chain divert {
     type filter hook prerouting priority mangle; policy accept;
     socket transparent 1 accept

@@ -73,7 +73,8 @@ class Renderer {
   std::string text() {
     out_ = "table inet sluice\ndelete table inet sluice\ntable inet sluice {\n";
     if (running_)
-      line("set alive { typeof meta nfproto; size 2; flags dynamic,timeout; timeout 2s; elements = { ipv4, ipv6 } }");
+      line(
+          "set alive { typeof meta nfproto; size 1024; flags dynamic,timeout; timeout 2s; elements = { ipv4, ipv6 } }");
     exclude_sets();
     if (running_) way_in();
     if (running_) output();

@@ -17,6 +17,10 @@ AddressBits largest(bool v6) {
   return v6 ? ~AddressBits{0} : AddressBits{0xffffffff};
 }
 
+AddressBits host_mask(int host_bits) {
+  return host_bits == 128 ? ~AddressBits{0} : (AddressBits{1} << host_bits) - 1;
+}
+
 int trailing_zeros(AddressBits bits, int limit) {
   auto low = static_cast<std::uint64_t>(bits);
   auto high = static_cast<std::uint64_t>(bits >> 64);
@@ -94,6 +98,10 @@ AddressBits bits_of(const base::IpAddress& address) {
   return bits;
 }
 
+AddressBits last_of(const base::IpPrefix& prefix) {
+  return bits_of(prefix.address()) | host_mask(prefix.address().bits() - prefix.length());
+}
+
 std::vector<AddressRange> flatten(std::vector<PrefixValue> prefixes) {
   // Outer before inner; of equal prefixes only the first stays.
   std::stable_sort(prefixes.begin(), prefixes.end(), [](const PrefixValue& a, const PrefixValue& b) {
@@ -108,7 +116,7 @@ std::vector<AddressRange> flatten(std::vector<PrefixValue> prefixes) {
     Sweep sweep(v6, ranges);
     for (const PrefixValue& entry : prefixes)
       if (entry.prefix.address().is_v6() == v6)
-        sweep.enter(bits_of(entry.prefix.address()), bits_of(entry.prefix.last()), entry.value);
+        sweep.enter(bits_of(entry.prefix.address()), last_of(entry.prefix), entry.value);
     sweep.finish();
   }
   return ranges;
@@ -119,7 +127,7 @@ std::vector<base::IpPrefix> to_prefixes(const AddressRange& range) {
   for (AddressBits first = range.first;;) {
     // The largest block that starts here and does not go past the end.
     int host_bits = trailing_zeros(first, width(range.v6));
-    auto block_last = [&] { return host_bits == 128 ? ~AddressBits{0} : first + ((AddressBits{1} << host_bits) - 1); };
+    auto block_last = [&] { return first | host_mask(host_bits); };
     while (block_last() > range.last) host_bits--;
     auto bytes = network_order(first, range.v6);
     base::IpAddress address =
@@ -133,8 +141,8 @@ std::vector<base::IpPrefix> to_prefixes(const AddressRange& range) {
 std::string to_string(const AddressRange& range) {
   if (range.first == range.last) return address_text(range.first, range.v6);
   int host_bits = trailing_zeros(~(range.first ^ range.last), width(range.v6));
-  AddressBits host_mask = host_bits == 128 ? ~AddressBits{0} : (AddressBits{1} << host_bits) - 1;
-  bool is_prefix = (range.first ^ range.last) == host_mask && (range.first & host_mask) == 0;
+  AddressBits mask = host_mask(host_bits);
+  bool is_prefix = (range.first ^ range.last) == mask && (range.first & mask) == 0;
   if (is_prefix) return address_text(range.first, range.v6) + '/' + std::to_string(width(range.v6) - host_bits);
   return address_text(range.first, range.v6) + '-' + address_text(range.last, range.v6);
 }

@@ -33,6 +33,7 @@ std::vector<AddressRange> flatten(std::vector<PrefixValue> prefixes);
 std::vector<base::IpPrefix> to_prefixes(const AddressRange& range);
 
 AddressBits bits_of(const base::IpAddress& address);
+AddressBits last_of(const base::IpPrefix& prefix);
 // "10.0.0.0/8", "10.0.0.1" or "10.0.0.1-10.0.0.5", as nft writes it.
 std::string to_string(const AddressRange& range);
 

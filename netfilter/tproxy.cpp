@@ -4,11 +4,12 @@
 //   that destination as its source. An accepted socket's own address is therefore where the client wanted to go.
 // - The upstream socket carries the client's address but never the client's port: the same five values as on the
 // client's
-//   leg would be one conntrack entry, and the connection would hang (FACTS 3.2). Its port is taken from 10000-32767,
+//   leg would be one conntrack entry, and the connection would hang (FACTS 3.2). Its port is drawn from 10000-32767,
 //   below the ephemeral ranges of Linux (32768-) and of the others (49152-), so that it does not meet a port that the
-//   client itself uses towards the same origin. The kernel picks it at connect() for all five values together
-//   (IP_BIND_ADDRESS_NO_PORT), so the range is per origin, not shared by all of them.
-// - Where IP_LOCAL_PORT_RANGE is missing (before Linux 6.3) we draw ports from that range ourselves and bind them.
+//   client itself uses towards the same origin. We draw it ourselves: IP_LOCAL_PORT_RANGE only narrows the range of the
+//   whole system (ip(7)) and is without effect outside it. With SO_REUSEADDR sockets share a port as long as their
+//   origins differ, so a collision means this client, this port and this origin, or a service of the router that
+//   listens there.
 #include "netfilter/tproxy.hpp"
 
 #include <netinet/in.h>
@@ -24,12 +25,8 @@ namespace {
 
 using base::sys::UniqueFd;
 
-#ifndef IP_LOCAL_PORT_RANGE
-constexpr int IP_LOCAL_PORT_RANGE = 51;  // <linux/in.h> since 6.3
-#endif
-
 constexpr std::uint16_t lowest_port = 10000, highest_port = 32767;
-constexpr int port_attempts = 16;  // only a port already in use towards this origin collides
+constexpr int port_attempts = 16;  // enough for a client with half of the ports in use towards one origin
 
 struct SocketAddress {
   sockaddr_storage storage{};
@@ -91,14 +88,9 @@ std::uint16_t random_port() {
   return static_cast<std::uint16_t>(lowest_port + random % (highest_port - lowest_port + 1u));
 }
 
-// Binds to the client's address. `kernel_picks` comes back false where the port had to be drawn here.
-bool bind_as(const UniqueFd& socket, const base::IpAddress& client, bool& kernel_picks) {
-  // SOL_IP for IPv6 sockets too (ip(7)).
-  set_option(socket, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-  kernel_picks = set_option(socket, SOL_IP, IP_LOCAL_PORT_RANGE, std::uint32_t{highest_port} << 16 | lowest_port);
-  // With a port of our own: others of our sockets may hold it towards other origins.
-  if (!kernel_picks) set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1);
-  SocketAddress local = to_socket_address({client, kernel_picks ? std::uint16_t{0} : random_port()});
+bool bind_as(const UniqueFd& socket, const base::IpAddress& client) {
+  set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1);
+  SocketAddress local = to_socket_address({client, random_port()});
   return bind(socket.get(), local.raw(), local.length) == 0;
 }
 
@@ -146,17 +138,17 @@ base::Result<UniqueFd> connect_upstream(const base::Endpoint& origin, const std:
     UniqueFd socket = tcp_socket(v6);
     if (!socket) return failed("socket");
     if (!set_option(socket, SOL_SOCKET, SO_MARK, mark)) return failed("SO_MARK");
-    bool kernel_picks = true;
+    bool again = as_client && attempt < port_attempts;
     if (as_client) {
       if (!set_transparent(socket, v6)) return failed("IP_TRANSPARENT");
-      if (!bind_as(socket, *as_client, kernel_picks)) {
-        if (!kernel_picks && is_collision(errno) && attempt < port_attempts) continue;
+      if (!bind_as(socket, *as_client)) {
+        if (again && is_collision(errno)) continue;
         return failed("bind to the client's address");
       }
     }
     SocketAddress remote = to_socket_address(origin);
     if (connect(socket.get(), remote.raw(), remote.length) == 0 || errno == EINPROGRESS) return socket;
-    if (kernel_picks || !is_collision(errno) || attempt == port_attempts) return failed("connect");
+    if (!again || !is_collision(errno)) return failed("connect");
   }
 }
 
