@@ -71,6 +71,7 @@ Next Http::on(Flow& flow, const Expired& event) {
   if (event.timer == Timer::idle) return in_exchange() ? reset(flow, "timeout") : leave(flow);
   if (!deadline_armed_) return stay();
   if (request_ == RequestSide::held) return reset(flow, "timeout");
+  begin_exchange(flow);
   return answer_error(flow, 0, 408, "The request took too long to arrive.", "timeout");
 }
 

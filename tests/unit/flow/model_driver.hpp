@@ -13,8 +13,7 @@ namespace flow::model {
 
 class Driver {
  public:
-  Driver(Opening opening, Surroundings& surroundings)
-      : surroundings_(surroundings), machine_(std::move(opening), surroundings, counters_) {
+  Driver(Opening opening, Surroundings& surroundings) : machine_(std::move(opening), surroundings, counters_) {
     legs_[0].open = true;
     machine_.start(commands_);
     perform();
@@ -22,6 +21,7 @@ class Driver {
 
   // The peers' doing.
   void send(Side side, std::string_view bytes) {
+    if (leg(side).ended) return;
     leg(side).unread += bytes;
     pump();
   }
@@ -196,7 +196,6 @@ class Driver {
     notes_.push_back(note.record);
   }
 
-  Surroundings& surroundings_;
   Counters counters_;
   Leg legs_[2];
   bool armed_[2] = {};
