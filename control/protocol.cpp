@@ -8,7 +8,9 @@ base::Result<Request> parse_request(std::string_view line) {
     return base::malformed("expected a JSON object with a string \"verb\"");
   Request request;
   request.verb = json["verb"];
-  for (const auto& [key, value] : json.value("args", Json::object()).items()) {
+  Json args = json.value("args", Json::object());
+  if (!args.is_object()) return base::malformed("\"args\" is not an object");
+  for (const auto& [key, value] : args.items()) {
     if (!value.is_string()) return base::malformed("argument \"" + key + "\" is not a string");
     request.args.emplace(key, value.get<std::string>());
   }
