@@ -5,8 +5,8 @@
 
 namespace rules {
 
-const std::vector<std::string_view> block_page_names{"what", "why",  "rule",  "id",   "client", "device",  "url",
-                                                     "host", "time", "group", "user", "list",   "category"};
+const std::vector<std::string_view> block_page_names{"what", "why",  "rule", "id",    "client",
+                                                     "url",  "host", "time", "group", "category"};
 
 const std::string_view default_block_page = R"html(<!DOCTYPE html>
 <html lang="en">

@@ -8,7 +8,6 @@
 
 #include "base/text.hpp"
 #include "rules/draft.hpp"
-#include "rules/near_match.hpp"
 #include "rules/settings_reader.hpp"
 #include "rules/zone.hpp"
 
@@ -57,16 +56,12 @@ void read_image(base::Bytes image, Draft& draft, Diagnostics& diagnostics) {
   draft.snapshot.index = std::move(*index);
 }
 
-void declare_lists(const PolicyTree& tree, const std::string& directory, bool has_image, Draft& draft,
-                   Diagnostics& diagnostics) {
-  const std::vector<std::string>& tags = draft.snapshot.index.tag_names();
+// Empty ones were reported by compile_lists, which knows why.
+void declare_lists(const PolicyTree& tree, const std::string& directory, Draft& draft, Diagnostics& diagnostics) {
   for (const DeclaredList& list : read_lists(tree, directory, diagnostics)) {
     const std::string& name = list.declaration.name;
     draft.lists.index.emplace(name, static_cast<std::uint32_t>(draft.lists.index.size()));
-    if (list.by_url)
-      draft.lists_by_url.push_back(name);
-    else if (has_image && std::find(tags.begin(), tags.end(), "list:" + name) == tags.end())
-      warning(diagnostics, list.place, "list '" + name + "' is empty");
+    if (list.by_url) draft.lists_by_url.push_back(name);
   }
 }
 
@@ -128,7 +123,7 @@ Loaded build(const ConfigText& config, base::Bytes image, std::shared_ptr<const 
   draft.policy_whole = tree.whole;
 
   read_image(image, draft, diagnostics);
-  declare_lists(tree, config.directory, !image.empty(), draft, diagnostics);
+  declare_lists(tree, config.directory, draft, diagnostics);
   read_zone(config, tree, draft.snapshot.zone, diagnostics);
   read_schedules(tree, draft, diagnostics);
   read_devices(tree, draft, diagnostics);

@@ -50,7 +50,7 @@ class RuleReader {
     if (!reader_.has("action"))
       error(diagnostics_, reader_.place(),
             "'action' is missing, expected \"allow\", \"block\", \"warn\", \"code\" or \"quota\"");
-    WrittenAction written = action.value_or(WrittenAction::block);
+    WrittenAction written = action.value_or(WrittenAction::allow);
     switch (written) {
       case WrittenAction::allow:
         rule.action = policy::Action::allow;
