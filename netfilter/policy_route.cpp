@@ -7,12 +7,14 @@
 // that someone adds without a priority lands one before the first of all (99); it hurts only if it matches what comes
 // from the LAN.
 //
-// Whatever looks up table 8129 is ours: that is how stale rules (another mask, a killed daemon) are found and removed.
-// Installing what is there changes nothing and so makes no event: a daemon that answers RouteWatch with
-// install_policy_route() does not wake itself for ever.
+// IPv4 has one rule more, before it (99): "iif lo fwmark DIVERT/MASK lookup main". With sysctl src_valid_mark=1, which
+// wg-quick sets for a tunnel that holds the default route, the kernel looks up the way back to the client with the
+// packet's mark; that lookup, whose input interface is `lo`, must not find our local route, or every client is a
+// martian.
 //
-// Limit: with sysctl src_valid_mark=1 the kernel applies the mark to its reverse path check too, finds every client to
-// be "local" and drops the SYN. wg-quick sets it for a tunnel that holds the default route.
+// Our rules bear a protocol number of their own: that is how stale ones (another mask, a killed daemon) are found and
+// removed. Installing what is there changes nothing and so makes no event: a daemon that answers RouteWatch with
+// install_policy_route() does not wake itself for ever.
 #include "netfilter/policy_route.hpp"
 
 #include <libmnl/libmnl.h>
@@ -37,6 +39,7 @@ namespace netfilter {
 namespace {
 
 constexpr std::uint8_t families[] = {AF_INET, AF_INET6};
+constexpr std::uint8_t rule_protocol = 81;  // no entry of rtnetlink.h or of iproute2's rt_protos has it
 
 base::Error failed(const std::string& what, int error) {
   return base::environment_error(what + ": " + std::strerror(error));
@@ -70,9 +73,17 @@ std::optional<std::uint32_t> number(const std::map<int, const nlattr*>& attribut
 }
 
 struct Rule {
-  std::uint32_t mark, mask, priority;
+  std::uint32_t mark, mask, priority, table;
+  bool from_loopback;
   bool operator==(const Rule&) const = default;
 };
+
+std::vector<Rule> wanted_rules(std::uint8_t family, std::uint32_t mask) {
+  std::uint32_t divert = mark_value(Mark::divert, mask);
+  std::vector<Rule> rules = {{divert, mask, rule_priority, route_table, false}};
+  if (family == AF_INET) rules.push_back({divert, mask, rule_priority - 1, RT_TABLE_MAIN, true});
+  return rules;
+}
 
 // The rules of ours that are there.
 base::Result<std::vector<Rule>> our_rules(NetlinkSocket& socket, std::uint8_t family) {
@@ -83,9 +94,12 @@ base::Result<std::vector<Rule>> our_rules(NetlinkSocket& socket, std::uint8_t fa
   int error = socket.dump(*message, [&](const nlmsghdr& answer) {
     auto& header = *static_cast<const fib_rule_hdr*>(mnl_nlmsg_get_payload(&answer));
     auto found = attributes(answer, sizeof header);
-    if (header.family == family && number(found, FRA_TABLE).value_or(header.table) == route_table)
+    auto protocol = found.find(FRA_PROTOCOL);
+    bool ours = protocol != found.end() && mnl_attr_get_u8(protocol->second) == rule_protocol;
+    if (header.family == family && ours)
       rules.push_back({number(found, FRA_FWMARK).value_or(0), number(found, FRA_FWMASK).value_or(0),
-                       number(found, FRA_PRIORITY).value_or(0)});
+                       number(found, FRA_PRIORITY).value_or(0), number(found, FRA_TABLE).value_or(header.table),
+                       found.contains(FRA_IIFNAME)});
     return true;
   });
   if (error != 0 && !means_no_ipv6(family, error)) return failed("reading the ip rules", error);
@@ -99,11 +113,34 @@ int change_rule(NetlinkSocket& socket, std::uint8_t family, bool add, const Rule
       start<fib_rule_hdr>(buffer, add ? RTM_NEWRULE : RTM_DELRULE, add ? NLM_F_CREATE | NLM_F_EXCL : 0, message);
   header.family = family;
   header.action = FR_ACT_TO_TBL;
-  mnl_attr_put_u32(message, FRA_TABLE, route_table);
+  mnl_attr_put_u32(message, FRA_TABLE, rule.table);
   mnl_attr_put_u32(message, FRA_PRIORITY, rule.priority);
   mnl_attr_put_u32(message, FRA_FWMARK, rule.mark);
   mnl_attr_put_u32(message, FRA_FWMASK, rule.mask);
+  mnl_attr_put_u8(message, FRA_PROTOCOL, rule_protocol);
+  if (rule.from_loopback) mnl_attr_put_strz(message, FRA_IIFNAME, "lo");
   return socket.request(*message);
+}
+
+// Makes ours exactly the `wanted` ones: others and doubles go first.
+base::Result<> set_rules(NetlinkSocket& socket, std::uint8_t family, std::vector<Rule> wanted) {
+  base::Result<std::vector<Rule>> there = our_rules(socket, family);
+  if (!there) return std::move(there).error();
+  for (const Rule& rule : *there) {
+    auto kept = std::find(wanted.begin(), wanted.end(), rule);
+    if (kept != wanted.end()) {
+      wanted.erase(kept);
+      continue;
+    }
+    int error = change_rule(socket, family, false, rule);
+    if (error != 0 && error != ENOENT) return failed("removing an ip rule", error);
+  }
+  for (const Rule& rule : wanted) {
+    int error = change_rule(socket, family, true, rule);
+    if (error != 0 && error != EEXIST && !means_no_ipv6(family, error))
+      return failed("ip rule for diverted packets", error);
+  }
+  return base::Nothing{};
 }
 
 int change_route(NetlinkSocket& socket, std::uint8_t family, bool add) {
@@ -117,22 +154,6 @@ int change_route(NetlinkSocket& socket, std::uint8_t family, bool add) {
   mnl_attr_put_u32(message, RTA_TABLE, route_table);
   mnl_attr_put_u32(message, RTA_OIF, if_nametoindex("lo"));
   return socket.request(*message);
-}
-
-// Removes our rules except `keep`; says whether that one is there.
-base::Result<bool> remove_rules(NetlinkSocket& socket, std::uint8_t family, const std::optional<Rule>& keep) {
-  base::Result<std::vector<Rule>> rules = our_rules(socket, family);
-  if (!rules) return std::move(rules).error();
-  bool kept = false;
-  for (const Rule& rule : *rules) {
-    if (rule == keep && !kept) {
-      kept = true;
-      continue;
-    }
-    int error = change_rule(socket, family, false, rule);
-    if (error != 0 && error != ENOENT) return failed("removing an ip rule", error);
-  }
-  return kept;
 }
 
 struct Route {
@@ -210,18 +231,12 @@ std::string interface_name(std::uint32_t index) {
 base::Result<> install_policy_route(std::uint32_t mark_mask) {
   base::Result<NetlinkSocket> socket = NetlinkSocket::open(NETLINK_ROUTE);
   if (!socket) return std::move(socket).error();
-  Rule ours{mark_value(Mark::divert, mark_mask), mark_mask, rule_priority};
   for (std::uint8_t family : families) {
     // The route first: a rule without it would let diverted packets fall through to main.
     int error = change_route(*socket, family, true);
     if (means_no_ipv6(family, error)) continue;
     if (error != 0 && error != EEXIST) return failed("local route in table " + std::to_string(route_table), error);
-    base::Result<bool> there = remove_rules(*socket, family, ours);
-    if (!there) return std::move(there).error();
-    if (*there) continue;
-    error = change_rule(*socket, family, true, ours);
-    if (error != 0 && error != EEXIST && !means_no_ipv6(family, error))
-      return failed("ip rule for diverted packets", error);
+    if (auto set = set_rules(*socket, family, wanted_rules(family, mark_mask)); !set) return set;
   }
   return base::Nothing{};
 }
@@ -230,8 +245,7 @@ base::Result<> remove_policy_route() {
   base::Result<NetlinkSocket> socket = NetlinkSocket::open(NETLINK_ROUTE);
   if (!socket) return std::move(socket).error();
   for (std::uint8_t family : families) {
-    base::Result<bool> removed = remove_rules(*socket, family, std::nullopt);
-    if (!removed) return std::move(removed).error();
+    if (auto removed = set_rules(*socket, family, {}); !removed) return removed;
     int error = change_route(*socket, family, false);
     if (error != 0 && error != ESRCH && error != ENOENT && error != ENODEV && !means_no_ipv6(family, error))
       return failed("removing the local route", error);
