@@ -23,7 +23,7 @@ namespace {
 
 constexpr int last_year = 2100;
 constexpr std::int64_t beginning = -(std::int64_t{1} << 59);  // RFC 8536 4.1: before it there is no time
-constexpr std::int64_t day = 86400;
+constexpr std::int64_t seconds_a_day = 86400;
 
 struct Header {
   std::uint8_t version = 0;
@@ -63,21 +63,17 @@ struct YearDay {
   std::int64_t in(int year) const {
     using namespace std::chrono;
     sys_days first = std::chrono::year(year) / January / 1;
-    if (form == Form::zero_based)
-      return first.time_since_epoch().count() * day_seconds() + this->day * day_seconds() + time;
+    if (form == Form::zero_based) return (first.time_since_epoch().count() + day) * seconds_a_day + time;
     if (form == Form::julian) {
-      int after_february = std::chrono::year(year).is_leap() && this->day >= 60 ? 1 : 0;
-      return (first.time_since_epoch().count() + this->day - 1 + after_february) * day_seconds() + time;
+      int after_february = std::chrono::year(year).is_leap() && day >= 60 ? 1 : 0;
+      return (first.time_since_epoch().count() + day - 1 + after_february) * seconds_a_day + time;
     }
     std::chrono::month in_month(static_cast<unsigned>(month));
-    std::chrono::weekday on(static_cast<unsigned>(this->day));
+    std::chrono::weekday on(static_cast<unsigned>(day));
     sys_days date = week == 5 ? sys_days(std::chrono::year(year) / in_month / on[last])
                               : sys_days(std::chrono::year(year) / in_month / on[static_cast<unsigned>(week)]);
-    return date.time_since_epoch().count() * day_seconds() + time;
+    return date.time_since_epoch().count() * seconds_a_day + time;
   }
-
- private:
-  static constexpr std::int64_t day_seconds() { return rules::day; }
 };
 
 struct PosixRule {
@@ -187,12 +183,7 @@ class PosixParser {
 // The rule's changes after the last one that is listed.
 void write_out(const PosixRule& rule, std::vector<policy::Zone::Change>& changes) {
   if (changes.empty()) changes.push_back({beginning, rule.standard});
-  if (!rule.summer) {
-    // Nothing changes any more: the table's last offset is the rule's.
-    if (changes.back().offset_seconds != rule.standard && changes.size() == 1)
-      changes.back().offset_seconds = rule.standard;
-    return;
-  }
+  if (!rule.summer) return;  // nothing changes any more: the table's last offset is the rule's
   std::int64_t after = changes.back().from;
   int first_year = 1970;
   if (after > 0) {
