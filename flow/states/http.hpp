@@ -11,11 +11,12 @@
 // on. The origin is called at the first allowed request, so that a refused one costs it nothing.
 //
 // How an exchange ends:
-//   refused                 403 page, then FIN. The client never learns whether the origin lives.
-//   request breaks HTTP     400, 408 or 431, then FIN (RFC 9112 11.2: what could be read in two ways is not read at
-//   all) response breaks HTTP    502 and FIN if nothing of it was sent on, else RST: a truncated body must not look
-//   whole origin closes early     FIN: the client retries or reports as it would without us cut by larger_than      RST
-//   on both legs, for the same reason
+//   refused               403 page, then FIN; the client never learns whether the origin lives
+//   request breaks HTTP   400, 408 or 431, then FIN: what could be read in two ways is not read (RFC 9112 11.2)
+//   response breaks HTTP  502 and FIN if nothing of it was sent on, else RST: a cut body must not look whole
+//   origin closes early   FIN: the client retries or reports as it would without us
+//   cut by larger_than    RST on both legs, for the same reason
+//
 // After a request or response that says "close", and whenever the two sides could disagree on where the next message
 // begins, the client connection ends with the exchange.
 #pragma once
