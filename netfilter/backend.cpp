@@ -46,9 +46,9 @@ constexpr std::string_view nftables_probe = R"(table inet sluice_probe {
 constexpr std::string_view iptables_probe = R"(*mangle
 :SLUICE_PROBE - [0:0]
 -A SLUICE_PROBE -p tcp -m socket --transparent -j RETURN
--A SLUICE_PROBE -p tcp -m addrtype --dst-type LOCAL -m connmark --mark 1 -m conntrack --ctdir REPLY -j MARK --set-xmark 1/1
+-A SLUICE_PROBE -p tcp -m addrtype --dst-type LOCAL -m connmark --mark 1 -j MARK --set-xmark 1/1
 -A SLUICE_PROBE -p tcp -m multiport --dports 1 -m mac --mac-source 02:00:00:00:00:01 -j RETURN
--A SLUICE_PROBE -m mark --mark 1 -m recent --rcheck --seconds 2 --name sluice_probe -j CONNMARK --set-xmark 1/1
+-A SLUICE_PROBE -m mark --mark 1 -m recent --rcheck --name sluice_probe -m conntrack --ctdir REPLY -j CONNMARK --set-xmark 1/1
 -A SLUICE_PROBE -p tcp -j TPROXY --on-port 1 --tproxy-mark 1/1
 COMMIT
 )";

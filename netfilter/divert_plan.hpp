@@ -46,9 +46,9 @@ struct DivertPlan {
     std::uint32_t group;
   };
   struct PrefixMember {
-    base::IpPrefix prefix;
+    base::IpPrefix prefix;  // a device's address is a /32 or /128
     std::uint32_t group;
-  };  // device addresses are /32 and /128 here
+  };
   struct InterfaceMember {
     std::string interface;
     std::uint32_t group;

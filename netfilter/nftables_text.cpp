@@ -17,7 +17,7 @@
 // Sign of life. SYNs are diverted while `alive` has an element: heartbeat.cpp's loopback packet renews it for 2 s, by
 // the packet path, so no transaction and no netlink is involved. A fresh ruleset counts as alive for those 2 s:
 // replacing it under a living gateway must not let a SYN slip by. `alive` is keyed by family only because a lookup
-// needs a key.
+// needs a key; its size leaves room for elements that have ended and are not collected yet, which still count.
 //
 // Way round. Whatever of a LAN client still leaves by the WAN passes the forward hook, dead or alive, and treatment.hpp
 // has the table of what is refused there: TCP gets a reset, UDP an ICMP port unreachable. This covers the window in

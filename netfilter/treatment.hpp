@@ -1,12 +1,16 @@
 // What the forward hook does with a group's packets towards the WAN: the part of the plan that both renderers share.
+// Nothing of http and tls gets here while TPROXY takes it; what does was not taken, and if_down decides over that too.
+// "Dead: passes" holds for a blocked QUIC as well: open means that the filter is out of the way.
 //
-//                              TCP http, tls   quic              dns       why
-//   closed, alive              refused         passes            passes    TPROXY takes these before; one that gets
-//   here was not taken closed, dead               refused         refused           refused   if_down closed, tls off
-//   (tls as quic)                               TLS of such a group is not diverted closed, quic blocked       refused
-//   refused           - open, alive                passes          passes            passes    if_down also decides
-//   what TPROXY did not take open, dead                 passes          passes            passes open, quic blocked,
-//   alive  passes          refused           passes    dead: open means that the filter is out of the way
+// clang-format off
+//   group                 TCP http, tls   quic                    dns
+//   closed                refused         dead: refused           dead: refused
+//   closed, tls off       http refused;   dead: refused           dead: refused
+//                         dead: tls too
+//   closed, quic blocked  refused         refused                 dead: refused
+//   open                  passes          passes                  passes
+//   open, quic blocked    passes          alive: refused          passes
+// clang-format on
 #pragma once
 
 #include <compare>
