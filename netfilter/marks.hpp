@@ -10,8 +10,8 @@
 // Other tools' bits are kept: we only ever set `mark & ~mask | value`.
 //
 // The two heartbeat marks are not under the mask: they are whole 32-bit values on packets that our own rule drops in
-// the output hook, so no other table and no route ever sees them. Setting a mark takes CAP_NET_ADMIN (since Linux 5.17 also
-// CAP_NET_RAW): nobody without it can beat.
+// the output hook, so no other table and no route ever sees them. Setting a mark takes CAP_NET_ADMIN (since Linux 5.17
+// also CAP_NET_RAW): nobody without it can beat.
 #pragma once
 
 #include <bit>
