@@ -84,7 +84,7 @@ base::Result<ListHost> parse_bare_host(std::string_view text) {
     host.prefix = base::IpPrefix::of(*address);
     return host;
   } else if (auto number = base::parse_number(text, 0xffffffff); number && *number > 0xffffff) {
-    // Browsers take http://3241226338/ for 193.49.48.162 (WHATWG URL, "IPv4 parser"); below 2^24 it is a stray number.
+    // Browsers take http://3241226338/ for 193.49.48.98 (WHATWG URL, "IPv4 parser"); below 2^24 it is a stray number.
     host.prefix = base::IpPrefix::of(base::IpAddress::v4(static_cast<std::uint32_t>(*number)));
     host.converted = true;
     return host;

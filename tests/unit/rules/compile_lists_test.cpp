@@ -1,0 +1,154 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "policy/domain_index.hpp"
+#include "rules/load.hpp"
+#include "tests/unit/rules/list_folder.hpp"
+
+namespace {
+
+using rules::ListDeclaration;
+using rules::ListReport;
+using rules::Severity;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::UnorderedElementsAre;
+
+class CompileLists : public testing::Test {
+ protected:
+  void compile(const std::vector<ListDeclaration>& lists) {
+    diagnostics_.clear();
+    image_ = rules::compile_lists(lists, diagnostics_);
+    auto index = policy::DomainIndex::open(image_.bytes);
+    ASSERT_TRUE(index) << index.error().message;
+    index_ = std::move(index).value();
+  }
+  static ListDeclaration declare(std::string name, std::string format, std::string path, bool subdomains = true) {
+    return {std::move(name), std::move(format), std::move(path), subdomains, "policy.toml", 7, 1};
+  }
+  std::vector<std::string> tags(policy::TagSet set) {
+    std::vector<std::string> names;
+    set.for_each([&](policy::TagId tag) { names.push_back(index_.tag_names()[tag.value]); });
+    return names;
+  }
+  std::vector<std::string> holding(std::string_view name) { return tags(index_.find(*base::DomainName::parse(name))); }
+  std::vector<std::string> messages() {
+    std::vector<std::string> out;
+    for (const auto& diagnostic : diagnostics_) out.push_back(diagnostic.to_string());
+    return out;
+  }
+
+  ListFolder folder_;
+  rules::Diagnostics diagnostics_;
+  rules::ListImage image_;
+  policy::DomainIndex index_;
+};
+
+TEST_F(CompileLists, EveryFormatMeansWhatItsPublisherMeans) {
+  folder_.write("ut1/games/domains", "games.example\n192.0.2.7\n");
+  folder_.write("ut1/games/urls", "www.example/Arcade/\n");
+  folder_.write("ut1/games/expressions", "casino[0-9]\n");
+  folder_.link("ut1/jeux", "games");
+  compile({declare("ut1", "squidguard", folder_.path("ut1")),
+           declare("exact", "domains", folder_.write("exact.txt", "games.example\n"), false),
+           declare("below", "domains", folder_.write("below.txt", "other.example\n")),
+           declare("hosts", "hosts", folder_.write("hosts.txt", "0.0.0.0 other.example third.example\n"))});
+  EXPECT_THAT(messages(), ElementsAre());
+  EXPECT_THAT(holding("games.example"),
+              UnorderedElementsAre("list:ut1", "category:games", "category:jeux", "list:exact"));
+  EXPECT_THAT(holding("www.games.example"), UnorderedElementsAre("list:ut1", "category:games", "category:jeux"));
+  EXPECT_THAT(holding("other.example"), UnorderedElementsAre("list:below", "list:hosts"));
+  EXPECT_THAT(holding("a.other.example"), ElementsAre("list:below"));
+  EXPECT_THAT(holding("a.third.example"), ElementsAre());
+  EXPECT_EQ(tags(index_.find(*base::IpAddress::parse("192.0.2.7"))).size(), 3u);
+  EXPECT_EQ(tags(index_.find_url({"http", "www.example", 80, "/Arcade/1", ""})).size(), 3u);
+  EXPECT_EQ(tags(index_.find_url({"http", "x.example", 80, "/casino7", ""})).size(), 3u);
+}
+
+TEST_F(CompileLists, SameNamedCategoriesOfSeveralListsAreOne) {
+  folder_.write("one/games/domains", "a.example\n");
+  folder_.write("two/games/domains", "b.example\n");
+  compile({declare("one", "squidguard", folder_.path("one")), declare("two", "squidguard", folder_.path("two"))});
+  EXPECT_THAT(index_.tag_names(), UnorderedElementsAre("list:one", "list:two", "category:games"));
+  EXPECT_THAT(holding("b.example"), UnorderedElementsAre("list:two", "category:games"));
+}
+
+TEST_F(CompileLists, CountsAndNotesWhatBecameOfEveryEntry) {
+  compile({declare("l", "domains",
+                   folder_.write("l.txt",
+                                 "\xef\xbb\xbf# head\r\n\r\nok.example\r\nb\xfc"
+                                 "cher.example\r\n"
+                                 "foo bar\r\nhttps://x.example/\r\na\x1b[1m\r\n"))});
+  ASSERT_EQ(image_.reports.size(), 1u);
+  const ListReport& report = image_.reports[0];
+  EXPECT_EQ(report.kept, 3u);
+  EXPECT_EQ(report.converted, 2u);
+  EXPECT_EQ(report.ignored, 2u);
+  EXPECT_THAT(report.notes, ElementsAre("line 5: not a host name: foo bar", "line 7: not a host name: a?[1m"));
+  EXPECT_THAT(holding("xn--bcher-kva.example"), ElementsAre("list:l"));
+  auto origins = index_.origins(*base::DomainName::parse("xn--bcher-kva.example"));
+  ASSERT_EQ(origins.size(), 1u);
+  EXPECT_EQ(origins[0].file, folder_.path("l.txt"));
+  EXPECT_EQ(origins[0].line, 4u);
+}
+
+TEST_F(CompileLists, KeepsNotesShort) {
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "not a name\n";
+  compile({declare("l", "domains", folder_.write("l.txt", text + std::string(100'000, 'x') + "\na.example\n"))});
+  EXPECT_EQ(image_.reports[0].notes.size(), 20u);
+  EXPECT_EQ(image_.reports[0].ignored, 101u);
+  EXPECT_EQ(image_.reports[0].kept, 1u);
+}
+
+TEST_F(CompileLists, ReadsEveryFileOfAFolder) {
+  folder_.write("d/b.txt", "b.example\n");
+  folder_.write("d/a.txt", "a.example\n");
+  folder_.write("d/.swp", "hidden.example\n");
+  compile({declare("d", "domains", folder_.path("d"))});
+  ASSERT_EQ(image_.reports.size(), 2u);
+  EXPECT_EQ(image_.reports[0].file, folder_.path("d/a.txt"));
+  EXPECT_THAT(holding("b.example"), ElementsAre("list:d"));
+  EXPECT_THAT(holding("hidden.example"), ElementsAre());
+}
+
+TEST_F(CompileLists, AnEmptyListIsAWarningThatSaysWhy) {
+  folder_.write("ut1/games/domains", "");
+  folder_.write("ut1/ok/domains", "a.example\n");
+  compile({declare("empty", "hosts", folder_.write("empty.txt", "# nothing\n")),
+           declare("wrong", "hosts", folder_.write("wrong.txt", "<!doctype html>\n")),
+           declare("ut1", "squidguard", folder_.path("ut1"))});
+  EXPECT_THAT(messages(),
+              ElementsAre(HasSubstr("policy.toml:7:1: warning: list \"empty\" is empty"),
+                          HasSubstr("holds no entry (line 1: not an address and a name: <!doctype html>)"),
+                          HasSubstr("policy.toml:7:1: warning: category \"games\" of list \"ut1\" is empty")));
+}
+
+TEST_F(CompileLists, WhatCannotBeReadIsAnErrorWhereItIsDeclared) {
+  compile({declare("gone", "domains", folder_.path("gone.txt")), declare("none", "squidguard", folder_.path("none")),
+           declare("file", "squidguard", folder_.write("file.txt", "a.example\n"))});
+  EXPECT_THAT(messages(), ElementsAre(HasSubstr("policy.toml:7:1: error: cannot read " + folder_.path("gone.txt")),
+                                      HasSubstr("policy.toml:7:1: error: cannot read " + folder_.path("none")),
+                                      HasSubstr("expected a folder with one category per sub-directory")));
+}
+
+TEST_F(CompileLists, DamagedFilesAreErrorsAtTheirLine) {
+  std::string damaged = folder_.write("damaged.txt", std::string("a.example\nb.exa\0mple\n", 21));
+  compile({declare("damaged", "domains", damaged)});
+  EXPECT_THAT(messages(), ElementsAre(HasSubstr(damaged + ":2:1: error: binary data")));
+  compile({declare("utf16", "domains",
+                   folder_.write("u.txt", std::string_view("\xff\xfe"
+                                                           "a\0.\0b\0",
+                                                           8)))});
+  EXPECT_TRUE(rules::has_errors(diagnostics_));
+}
+
+TEST_F(CompileLists, RefusesMoreTagsThanFitOnce) {
+  std::vector<ListDeclaration> lists;
+  std::string path = folder_.write("a.txt", "a.example\n");
+  for (int i = 0; i < 515; ++i) lists.push_back(declare("l" + std::to_string(i), "domains", path));
+  compile(lists);
+  EXPECT_THAT(messages(), ElementsAre(HasSubstr("error: no room for \"list:l512\"")));
+}
+
+}  // namespace

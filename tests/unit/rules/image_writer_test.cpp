@@ -1,0 +1,230 @@
+// Image writer and index together, against a slow obvious twin.
+#include "rules/image_writer.hpp"
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <set>
+
+#include "policy/domain_index.hpp"
+
+namespace {
+
+using base::DomainName;
+using base::IpAddress;
+using base::IpPrefix;
+using policy::DomainIndex;
+using policy::ListOrigin;
+using policy::TagId;
+using policy::TagSet;
+using rules::ImageWriter;
+
+DomainName name(std::string_view text) {
+  return *DomainName::parse(text);
+}
+base::UrlView url(std::string_view host, std::string_view path, std::string_view query = "", std::uint16_t port = 80) {
+  return {"http", host, port, path, query};
+}
+TagSet set_of(std::initializer_list<TagId> tags) {
+  TagSet set;
+  for (TagId tag : tags) set.insert(tag);
+  return set;
+}
+
+// Two lists: games has subdomains, hosts is exact.
+class TwoLists : public testing::Test {
+ protected:
+  TwoLists()
+      : games_(*writer_.tag("category:games")),
+        exact_(*writer_.tag("list:exact")),
+        games_file_(writer_.add_source("games/domains", {games_})),
+        exact_file_(writer_.add_source("hosts.txt", {exact_})) {}
+
+  const DomainIndex& index() {
+    if (image_.empty()) {
+      image_ = std::move(writer_).finish().value();
+      index_ = DomainIndex::open(image_).value();
+    }
+    return index_;
+  }
+
+  ImageWriter writer_{42};
+  TagId games_, exact_;
+  std::uint32_t games_file_, exact_file_;
+  std::vector<std::uint8_t> image_;
+  DomainIndex index_;
+};
+
+TEST_F(TwoLists, ExactEntriesHoldNoChildAndTheOthersHoldAll) {
+  writer_.add_name(name("example.org"), true, {games_file_, 1});
+  writer_.add_name(name("example.org"), false, {exact_file_, 5});
+  writer_.add_name(name("www.example.net"), false, {exact_file_, 6});
+  EXPECT_EQ(index().find(name("example.org")), set_of({games_, exact_}));
+  EXPECT_EQ(index().find(name("a.b.example.org")), set_of({games_}));
+  EXPECT_EQ(index().find(name("notexample.org")), TagSet{});
+  EXPECT_EQ(index().find(name("org")), TagSet{});
+  EXPECT_EQ(index().find(name("www.example.net")), set_of({exact_}));
+  EXPECT_EQ(index().find(name("a.www.example.net")), TagSet{});
+  EXPECT_EQ(index().find(name("example.net")), TagSet{});
+  EXPECT_EQ(index().entries(), 2u);
+}
+
+TEST_F(TwoLists, CitesEveryLineNearestNameFirst) {
+  writer_.add_name(name("example.org"), true, {games_file_, 9});
+  writer_.add_name(name("example.org"), true, {games_file_, 3});
+  writer_.add_name(name("www.example.org"), false, {exact_file_, 5});
+  EXPECT_EQ(index().origins(name("www.example.org")),
+            (std::vector<ListOrigin>{{exact_, "hosts.txt", 5, "www.example.org"},
+                                     {games_, "games/domains", 3, "example.org"},
+                                     {games_, "games/domains", 9, "example.org"}}));
+  EXPECT_EQ(index().origins(name("a.www.example.org")).size(), 2u);  // the exact entry holds no child
+}
+
+TEST_F(TwoLists, AddressesMatchByPrefixAndFamily) {
+  for (auto [text, line] : {std::pair{"10.0.0.0/8", 1u}, {"10.1.0.0/16", 2u}, {"10.1.2.3", 3u}, {"2001:db8::/32", 4u}})
+    writer_.add_address(*IpPrefix::parse(text), {games_file_, line});
+  writer_.add_address(*IpPrefix::parse("::/0"), {exact_file_, 1});
+  writer_.add_address(*IpPrefix::parse("10.1.2.3"), {exact_file_, 2});
+  auto find = [&](const char* text) { return index().find(*IpAddress::parse(text)); };
+  EXPECT_EQ(find("10.1.2.3"), set_of({games_, exact_}));
+  EXPECT_EQ(find("10.1.2.4"), set_of({games_}));
+  EXPECT_EQ(find("11.0.0.0"), TagSet{});  // ::/0 is not for IPv4
+  EXPECT_EQ(find("2001:db8::1"), set_of({games_, exact_}));
+  EXPECT_EQ(find("2001:db9::1"), set_of({exact_}));
+  EXPECT_EQ(index().origins(*IpAddress::parse("10.1.9.9")),
+            (std::vector<ListOrigin>{{games_, "games/domains", 2, "10.1.0.0/16"},
+                                     {games_, "games/domains", 1, "10.0.0.0/8"}}));
+}
+
+TEST_F(TwoLists, UrlsMatchByHostPrefixPortAndQuery) {
+  writer_.add_url("example.org", "/arcade/", {games_file_, 1});
+  writer_.add_url("example.org", "/arcade/maths?level=1", {exact_file_, 2});
+  writer_.add_url("example.org", ":8080/", {exact_file_, 3});
+  writer_.add_url("192.0.2.1", "/x", {games_file_, 4});
+  EXPECT_EQ(index().find_url(url("www.example.org", "/arcade/maths", "level=12")), set_of({games_, exact_}));
+  EXPECT_EQ(index().find_url(url("www.example.org", "/arcade/maths", "level=2")), set_of({games_}));
+  EXPECT_EQ(index().find_url(url("example.org", "/Arcade/")), TagSet{});
+  EXPECT_EQ(index().find_url(url("example.org", "/arcade")), TagSet{});
+  EXPECT_EQ(index().find_url(url("example.org", "/", "", 8080)), set_of({exact_}));
+  EXPECT_EQ(index().find_url(url("badexample.org", "/arcade/")), TagSet{});
+  EXPECT_EQ(index().find_url(url("192.0.2.1", "/xy")), set_of({games_}));
+  EXPECT_EQ(index().find(name("example.org")), TagSet{});  // not the host as a whole
+  EXPECT_EQ(index().origins_url(url("www.example.org", "/arcade/1")),
+            (std::vector<ListOrigin>{{games_, "games/domains", 1, "example.org/arcade/"}}));
+}
+
+TEST_F(TwoLists, ExpressionsAreTriedOverTheWholeUrlWhateverTheCase) {
+  writer_.add_expression("casino[0-9]+", {games_file_, 1});
+  writer_.add_expression("org/x\\?y=1$", {exact_file_, 7});
+  EXPECT_EQ(index().find_url(url("CASINO.test", "/Casino22")), set_of({games_}));
+  EXPECT_EQ(index().find_url(url("example.org", "/x", "y=1")), set_of({exact_}));
+  EXPECT_EQ(index().find_url(url("example.org", "/x", "y=12")), TagSet{});
+  EXPECT_EQ(index().origins_url(url("example.org", "/x", "y=1")),
+            (std::vector<ListOrigin>{{exact_, "hosts.txt", 7, "org/x\\?y=1$"}}));
+}
+
+TEST_F(TwoLists, WhiteTagsAreKept) {
+  writer_.mark_white(games_);
+  EXPECT_TRUE(index().is_white(games_));
+  EXPECT_FALSE(index().is_white(exact_));
+}
+
+TEST(ImageWriter, HasRoomForAsManyTagsAsATagSet) {
+  ImageWriter writer(1);
+  std::vector<TagId> all;
+  for (std::size_t i = 0; i < TagSet::limit; ++i) all.push_back(*writer.tag("list:" + std::to_string(i)));
+  EXPECT_FALSE(writer.tag("list:one too many"));
+  EXPECT_EQ(writer.tag("list:511"), all.back());
+  writer.add_name(name("example.org"), true, {writer.add_source("x", all), 1});
+  std::vector<std::uint8_t> image = std::move(writer).finish().value();
+  TagSet found = DomainIndex::open(image)->find(name("example.org"));
+  for (TagId tag : all) EXPECT_TRUE(found.contains(tag)) << tag.value;
+}
+
+TEST(ImageWriter, AnImageOfNothingCanBeOpened) {
+  std::vector<std::uint8_t> image = ImageWriter(1).finish().value();
+  auto index = DomainIndex::open(image);
+  ASSERT_TRUE(index) << index.error().message;
+  EXPECT_TRUE(index->find(name("example.org")).empty());
+}
+
+// Names of few labels from few letters, so that parents, children and near misses are listed too.
+class Twin : public testing::Test {
+ protected:
+  std::uint32_t pick(std::uint32_t count) { return static_cast<std::uint32_t>(random_() % count); }
+  std::string random_name() {
+    std::string text;
+    for (std::uint32_t labels = 1 + pick(4); labels > 0; --labels)
+      text += std::string(1 + pick(2), "abc"[pick(3)]) + ".";
+    return text + (pick(2) ? "org" : "net");
+  }
+  std::string random_path() {
+    std::string path = "/";
+    for (std::uint32_t steps = pick(6); steps > 0; --steps) path += "ab/"[pick(3)];
+    return path;
+  }
+  IpAddress random_address() {
+    if (pick(2)) return IpAddress::v4(0x0a000000 | pick(1024));
+    std::array<std::uint8_t, 16> bytes{0x20, 0x01};
+    bytes[15] = static_cast<std::uint8_t>(pick(256));
+    return IpAddress::v6(bytes);
+  }
+
+  std::mt19937 random_{20261};
+};
+
+TEST_F(Twin, GivesTheSameAnswers) {
+  struct Name {
+    std::string text;
+    bool with_subdomains;
+    TagId tag;
+  };
+  std::vector<Name> names;
+  std::vector<std::pair<IpPrefix, TagId>> prefixes;
+  struct Url {
+    std::string host, rest;
+    TagId tag;
+  };
+  std::vector<Url> urls;
+  ImageWriter writer(7);
+  std::vector<TagId> tags;
+  for (int i = 0; i < 20; ++i) tags.push_back(*writer.tag("category:" + std::to_string(i)));
+  for (TagId tag : tags) writer.add_source("file", {tag});
+  for (std::uint32_t line = 1; line <= 600; ++line) {
+    TagId tag = tags[pick(20)];
+    names.push_back({random_name(), pick(3) != 0, tag});
+    writer.add_name(name(names.back().text), names.back().with_subdomains, {tag.value, line});
+    IpAddress address = random_address();
+    prefixes.emplace_back(IpPrefix::masked(address, address.bits() - static_cast<int>(pick(6))), tag);
+    writer.add_address(prefixes.back().first, {tag.value, line});
+    urls.push_back({random_name(), random_path(), tag});
+    writer.add_url(urls.back().host, urls.back().rest, {tag.value, line});
+  }
+  std::vector<std::uint8_t> image = std::move(writer).finish().value();
+  DomainIndex index = DomainIndex::open(image).value();
+
+  for (int query = 0; query < 5000; ++query) {
+    DomainName asked = name(random_name());
+    TagSet expected;
+    std::size_t lines = 0;
+    for (const Name& entry : names)
+      if (entry.with_subdomains ? asked.is_within(entry.text) : asked.text() == entry.text)
+        expected.insert(entry.tag), ++lines;
+    ASSERT_EQ(index.find(asked), expected) << asked.text();
+    ASSERT_EQ(index.origins(asked).size(), lines) << asked.text();
+
+    IpAddress address = random_address();
+    expected = {};
+    for (const auto& [prefix, tag] : prefixes)
+      if (prefix.contains(address)) expected.insert(tag);
+    ASSERT_EQ(index.find(address), expected) << address.to_string();
+
+    std::string path = random_path();
+    expected = {};
+    for (const Url& entry : urls)
+      if (asked.is_within(entry.host) && path.starts_with(entry.rest)) expected.insert(entry.tag);
+    ASSERT_EQ(index.find_url(url(asked.text(), path)), expected) << asked.text() << path;
+  }
+}
+
+}  // namespace
