@@ -14,7 +14,7 @@ namespace rules {
 
 class ListFile {
  public:
-  static constexpr std::size_t longest_line = 4096;  // the longest in any list seen has 300; beyond it is rubbish
+  static constexpr std::size_t longest_line = 16 * 1024;  // far beyond any name or URL; long expressions fit
 
   // Environment errors: not there, not readable, not a regular file (a pipe would block us).
   static base::Result<ListFile> open(const std::string& path);

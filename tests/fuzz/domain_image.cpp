@@ -1,0 +1,52 @@
+// Look-ups in an image of any bytes. Checksums are made to fit, or no input would get past them; then no read may leave
+// the image and no search may run on for ever.
+#include "policy/domain_index.hpp"
+
+#include <vector>
+
+#include "rules/image_writer.hpp"
+
+namespace {
+
+std::vector<std::uint8_t> small_image() {
+  rules::ImageWriter writer(1);
+  std::uint32_t games = writer.add_source("games", {*writer.tag("category:games")});
+  std::uint32_t list = writer.add_source("list", {*writer.tag("list:x"), *writer.tag("category:games")});
+  writer.add_name(*base::DomainName::parse("example.org"), true, {games, 1});
+  writer.add_name(*base::DomainName::parse("www.example.org"), false, {list, 2});
+  for (const char* prefix : {"10.0.0.0/8", "10.1.0.0/16", "2001:db8::/32"})
+    writer.add_address(*base::IpPrefix::parse(prefix), {games, 3});
+  for (const char* path : {"/", "/a", "/a/b", ":8080/"}) writer.add_url("example.org", path, {list, 4});
+  writer.add_expression("[a-z]x", {list, 5});
+  return std::move(writer).finish().value();
+}
+
+}  // namespace
+
+// Input: any number of {position (2 bytes), value (1 byte)}, then the image is cut to the length in the last 2 bytes if
+// their top bit is set.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  static const std::vector<std::uint8_t> valid = small_image();
+  std::vector<std::uint8_t> image = valid;
+  for (; size >= 3; data += 3, size -= 3) image[(data[0] | data[1] << 8) % image.size()] = data[2];
+  if (size == 2 && data[1] >= 0x80) image.resize((data[0] | (data[1] & 0x7f) << 8) % image.size());
+  image.shrink_to_fit();
+  rules::seal_image(image);
+
+  auto index = policy::DomainIndex::open(image);
+  if (!index) return 0;
+  for (const char* name : {"example.org", "a.www.example.org", "org"}) {
+    (void)index->find(*base::DomainName::parse(name));
+    (void)index->origins(*base::DomainName::parse(name));
+  }
+  for (const char* address : {"10.1.2.3", "10.2.0.0", "255.255.255.255", "2001:db8::1", "::"}) {
+    (void)index->find(*base::IpAddress::parse(address));
+    (void)index->origins(*base::IpAddress::parse(address));
+  }
+  for (const char* path : {"/", "/a/b/c", "/zx"}) {
+    base::UrlView url{"http", "www.example.org", 8080, path, "q"};
+    (void)index->find_url(url);
+    (void)index->origins_url(url);
+  }
+  return 0;
+}
