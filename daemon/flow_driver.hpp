@@ -40,6 +40,7 @@ class FlowDriver : public TimerWheel::Entry {  // the worker's wheel times it
 
  private:
   enum class State : std::uint8_t { live, lingering, dead };
+  static constexpr int pieces_at_a_time = 16;  // bounded work on one flow, then others have their turn
 
   Leg& leg(flow::Side side) { return side == flow::Side::client ? client_ : origin_; }
   Leg& opposite(const Leg& of) { return leg(flow::other(of.side)); }

@@ -35,16 +35,15 @@ base::WallTime build_date() {
 #endif
 }
 
-// Two descriptors a connection, pipes on top; the supervisor's hard limit is raised while we may.
+// Two descriptors a connection, pipes on top, as far as the service's hard limit lets us.
 void raise_descriptor_limit(std::uint32_t connections) {
   rlim_t wanted = rlim_t{connections} * 2 + 2048;
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   if (limit.rlim_cur >= wanted) return;
-  rlimit raised{wanted, std::max(limit.rlim_max, wanted)};
-  if (setrlimit(RLIMIT_NOFILE, &raised) == 0) return;
-  raised = {std::min(wanted, limit.rlim_max), limit.rlim_max};
+  rlimit raised{std::min(wanted, limit.rlim_max), limit.rlim_max};
   setrlimit(RLIMIT_NOFILE, &raised);
+  if (raised.rlim_cur == wanted) return;
   logging::warning("limits.connections needs " + std::to_string(wanted) + " file descriptors, the service may have " +
                    std::to_string(raised.rlim_cur) + " (LimitNOFILE)");
 }
@@ -142,7 +141,6 @@ void Gateway::adopt(Message& message) {
   put_in_force();
   if (first) {
     for (auto& worker : workers_) worker->start();
-    beat();
   }
   supervisor_.send(MessageType::policy_live, snapshot_->digest);
 }
@@ -233,10 +231,10 @@ void Gateway::beat() {
     return;
   }
   auto beaten = heartbeat_->beat();
-  // Said once each time it begins: the supervisor will notice and repair the ruleset.
-  std::string complaint = beaten ? "" : beaten.error().message;
-  if (complaint != heartbeat_complaint_ && !complaint.empty()) logging::warning("heartbeat: " + complaint);
-  heartbeat_complaint_ = complaint;
+  // Said once when it lasts; one beat may fall between two rulesets. The supervisor will notice and repair it.
+  missed_beats_ = beaten ? 0 : missed_beats_ + 1;
+  heartbeat_complaint_ = beaten ? "" : beaten.error().message;
+  if (missed_beats_ == 4) logging::warning("heartbeat: " + heartbeat_complaint_);
   supervisor_.send(MessageType::alive);
 }
 

@@ -66,6 +66,7 @@ class Gateway {
   std::vector<std::uint64_t> turns_;
   std::vector<base::Monotonic> last_turn_;
   std::string heartbeat_complaint_;
+  int missed_beats_ = 0;
   bool draining_ = false;
   base::Monotonic drain_until_{};
 };

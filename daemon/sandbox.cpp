@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -47,6 +48,10 @@ base::Result<Account> look_up_account(const std::string& user) {
 
 base::Result<> drop_to(const Account& account, std::initializer_list<int> capabilities) {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return failed("PR_SET_NO_NEW_PRIVS");
+  for (cap_value_t each = 0; each <= CAP_LAST_CAP; ++each) {
+    bool kept = std::find(capabilities.begin(), capabilities.end(), each) != capabilities.end();
+    if (!kept) prctl(PR_CAPBSET_DROP, each, 0, 0, 0);  // EINVAL: a capability this kernel does not know
+  }
   if (geteuid() == 0) {
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return failed("PR_SET_KEEPCAPS");
     if (setgroups(0, nullptr) != 0) return failed("setgroups");

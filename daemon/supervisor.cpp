@@ -30,8 +30,9 @@ using namespace std::chrono_literals;
 
 constexpr base::Duration tend_period = 100ms;
 constexpr base::Duration gateway_patience =
-    8s;                                        // without a sign of life: killed and started again. Its heartbeat in the
-                                               // ruleset has expired long before (2 s), so if_down holds meanwhile
+    8s;  // without a sign of life: killed and started again. Its heartbeat in the
+         // ruleset has expired long before (2 s), so if_down holds meanwhile
+constexpr base::Duration sure_to_live = 1500ms;  // it is heard of every 500 ms
 constexpr base::Duration first_pause = 100ms;  // before a role that died is started again; doubles while it keeps dying
 constexpr base::Duration longest_pause = 10s;
 constexpr base::Duration counts_as_stable = 30s;  // having run this long, it starts again without a pause
@@ -162,7 +163,7 @@ base::Result<> Supervisor::begin() {
   auto routed = netfilter::install_policy_route(settings_.network.mark_mask);
   if (!routed) return std::move(routed).error().context("policy routing");
   plan_ = plan_now(settings_, *snapshot_);
-  auto applied = apply_rules(netfilter::RulesetState::running);
+  auto applied = apply_rules();
   if (!applied) {
     (void)netfilter::remove_policy_route();
     return std::move(applied).error().context("ruleset");
@@ -183,7 +184,7 @@ base::Result<> Supervisor::claim_run_directory() {
   lock_.reset(::open((options_.run + "/sluiced.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock_) return failed("cannot open " + options_.run + "/sluiced.lock");
   if (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0)
-    return base::environment_error("another sluiced runs already with --run " + options_.run);
+    return base::environment_error("another sluiced is running already with --run " + options_.run);
   return base::Nothing{};
 }
 
@@ -266,6 +267,7 @@ void Supervisor::hear_gateway() {
     gateway_alive_ = loop_.now();
     if (message.type == MessageType::policy_live && !live_) {
       live_ = true;
+      look_after_kernel();
       logging::info("diverting " + plural(plan_.lan.size(), "LAN interface") + " through " +
                     (backend_ == netfilter::Backend::nftables ? "nftables" : "iptables") + ", policy " +
                     snapshot_->digest + ", " + plural(snapshot_->rules.size(), "rule") + ", " +
@@ -369,16 +371,26 @@ void Supervisor::tend() {
 
 // --- the kernel's side
 
-base::Result<> Supervisor::apply_rules(netfilter::RulesetState state) {
+bool Supervisor::gateway_lives() const {
+  return gateway_.child && live_ && monotonic_now() - gateway_alive_ < sure_to_live;
+}
+
+// Fresh rules count as a beat (or a replacement would be a gap), so rules that divert are put in only while the gateway
+// is known to live; otherwise just the refusals of the closed groups, until it is heard of again.
+base::Result<> Supervisor::apply_rules() {
+  auto state = gateway_lives() ? netfilter::RulesetState::running : netfilter::RulesetState::closed;
   auto applied = netfilter::apply(backend_, plan_, state);
-  if (applied && gateway_.child) gateway_.child->channel.send(MessageType::beat_now);
+  if (!applied) return applied;
+  applied_ = state;
+  if (gateway_.child) gateway_.child->channel.send(MessageType::beat_now);
   return applied;
 }
 
 // Somebody flushed our table or removed our rule, an interface came or went: put it right and say so.
 void Supervisor::look_after_kernel() {
   bool due = monotonic_now() - kernel_checked_ > 2s;
-  if (!due && !routes_changed_) return;
+  bool divert_now = applied_ == netfilter::RulesetState::closed && gateway_lives();
+  if (!due && !routes_changed_ && !divert_now) return;
   kernel_checked_ = monotonic_now();
   std::string complaint;
   bool other_ways = false;
@@ -391,11 +403,11 @@ void Supervisor::look_after_kernel() {
     if (!routed) complaint = "policy routing: " + routed.error().message;
   }
   bool in_place = netfilter::is_applied(backend_);
-  if (other_ways || !in_place) {
+  if (other_ways || !in_place || divert_now) {
     if (!in_place)
       logging::warning("our rules are not in the kernel any more (removed by somebody); they are put back");
     if (other_ways) logging::info("the ways out have changed; the rules follow");
-    auto applied = apply_rules(netfilter::RulesetState::running);
+    auto applied = apply_rules();
     if (!applied) complaint = "ruleset: " + applied.error().message;
   }
   if (!complaint.empty() && complaint != kernel_complaint_) logging::error(complaint);
@@ -421,7 +433,7 @@ control::Reply Supervisor::reload() {
 
   netfilter::DivertPlan old_plan = std::move(plan_);
   plan_ = plan_now(loaded.settings, *loaded.snapshot);
-  auto applied = apply_rules(netfilter::RulesetState::running);
+  auto applied = apply_rules();
   if (!applied) {
     plan_ = std::move(old_plan);
     return refuse("ruleset: " + applied.error().message + "\n");

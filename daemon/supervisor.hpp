@@ -3,8 +3,8 @@
 // byte that came from the network or from a socket peer: what a role asks for is one of the fixed messages of
 // channel.hpp.
 //
-// Order at start: routes, then the ruleset (without a heartbeat it means if_down, so nothing passes unjudged for closed
-// groups), then the gateway, whose heartbeat turns diversion on. A reload builds everything first and changes nothing
+// Order at start: routes, then only the refusals of the closed groups, then the gateway, and when that lives the rules
+// that divert: nothing passes unjudged for a closed group at any time. A reload builds everything first and changes nothing
 // when anything is wrong.
 #pragma once
 
@@ -62,7 +62,8 @@ class Supervisor {
   void stop(bool leave_nothing);
   void finish();
 
-  base::Result<> apply_rules(netfilter::RulesetState state);
+  base::Result<> apply_rules();
+  bool gateway_lives() const;
   void look_after_kernel();
 
   const Options options_;
@@ -79,6 +80,7 @@ class Supervisor {
   Account account_;
   netfilter::Backend backend_ = netfilter::Backend::nftables;
   netfilter::DivertPlan plan_;  // as applied
+  netfilter::RulesetState applied_ = netfilter::RulesetState::closed;
   std::string kernel_complaint_;
   base::Monotonic kernel_checked_{};
 

@@ -48,7 +48,10 @@ Worker::Worker(unsigned number, WorkerSettings settings, Sightings& sightings, C
   loop_.every(TimerWheel::slot_width, [this] {
     timers_.advance(loop_.now(), [](TimerWheel::Entry& entry) { static_cast<FlowDriver&>(entry).timer_due(); });
   });
-  loop_.every(log_period, [this] { flush_log(); });
+  loop_.every(log_period, [this] {
+    flush_log();
+    listen_again();
+  });
 }
 
 Worker::~Worker() = default;
@@ -138,8 +141,8 @@ void Worker::accept_from(Listener& listener) {
       open_flow(base::sys::UniqueFd(fd), listener.lan);
       continue;
     }
-    if (errno == EMFILE || errno == ENFILE) refuse_for_lack_of_descriptors(listener);
     if (errno == EINTR || errno == ECONNABORTED) continue;
+    if (errno == EMFILE || errno == ENFILE) refuse_for_lack_of_descriptors(listener);
     return;
   }
 }
@@ -158,9 +161,20 @@ void Worker::refuse_for_lack_of_descriptors(Listener& listener) {
     1, 0
   };
   if (refused) setsockopt(refused.get(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+  bool none_at_all = !refused;  // another worker took the spare one
   refused.reset();
   spare_descriptor_.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  errno = EMFILE;
+  if (!none_at_all) return;
+  loop_.remove(listener.fd.get());
+  listener.paused = true;
+}
+
+void Worker::listen_again() {
+  if (!spare_descriptor_) spare_descriptor_.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  for (auto& listener : listeners_) {
+    if (!std::exchange(listener->paused, false)) continue;
+    loop_.add(listener->fd.get(), EPOLLIN, listener.get());
+  }
 }
 
 policy::Client Worker::identify(const base::IpAddress& address, const std::string& interface) {

@@ -90,10 +90,12 @@ class Worker {
     Worker* worker = nullptr;
     std::size_t lan = 0;
     base::sys::UniqueFd fd;
+    bool paused = false;
     void ready(std::uint32_t events) override;
   };
   void accept_from(Listener& listener);
   void refuse_for_lack_of_descriptors(Listener& listener);
+  void listen_again();
   void open_flow(base::sys::UniqueFd socket, std::size_t lan);
   policy::Client identify(const base::IpAddress& address, const std::string& interface);
   void free_the_dead();

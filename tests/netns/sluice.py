@@ -101,9 +101,11 @@ class Sluice:
         return [SLUICED, "--config", str(self.config), "--state", str(self.directory / "state"),
                 "--run", str(self.directory / "run"), *arguments]
 
-    def start(self, timeout: float = 10):
+    def start(self, timeout: float = 10, descriptors: int | None = None):
+        """Starts the daemon, with a hard limit of open files if `descriptors` says so."""
+        limited = ["prlimit", f"--nofile={descriptors}:{descriptors}"] if descriptors else []
         with open(self.directory / "stderr", "ab") as stderr:
-            self.process = self.lab.gateway.popen(*self.command(), stderr=stderr, stdout=stderr)
+            self.process = self.lab.gateway.popen(*limited, *self.command(), stderr=stderr, stdout=stderr)
         try:
             wait_until(self._ready, timeout, "sluiced is ready")
         except AssertionError as error:

@@ -6,6 +6,7 @@ import pytest
 from backends import on_both_backends
 from client import (TlsClient, answer_to_hello, end_of, fetch, hello_for, in_records, rubbish, send_in_pieces,
                     with_filler_first)
+from namespace import wait_until
 from origin import Peer, echo, hold, server_first
 
 pytestmark = on_both_backends
@@ -54,7 +55,8 @@ def test_the_page_says_what_why_and_which_decision(gateway, lab, family):
     assert reply.status == 403 and "no games" in page and "arcade.test" in page
     assert "<script>" not in page
     record = gateway.wait_access(action="block", name="arcade.test", client=lab.alice[family], proto="http")
-    assert any(r["id"] in page for r in gateway.access(action="block", name="arcade.test")), record
+    wait_until(lambda: any(r["id"] in page for r in gateway.access(action="block", name="arcade.test")), 5,
+               "the page's decision in the log")
 
 
 def test_the_alert_is_one_and_the_connection_ends(gateway, lab, family):

@@ -1,10 +1,9 @@
 """What is scarce: connections per client, and descriptors."""
 import os
-import resource
 import time
 
 from client import fetch
-from namespace import descriptors_of, wait_until
+from namespace import wait_until
 from origin import Peer, hold
 from sluice import POLICY
 
@@ -27,10 +26,9 @@ def test_limit_per_client_is_that_clients_alone(lab, fresh, family):
 
 
 def test_running_out_of_descriptors_is_survived(lab, fresh, family):
-    sluice = fresh(POLICY)
+    sluice = fresh(POLICY, start=False)
+    sluice.start(descriptors=100)
     pid = sluice.role("gateway")
-    few = descriptors_of(pid) + 60
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (few, few))
     with Peer(lab.origin.namespace, lab.peer[family], 443, hold):
         held = []
         try:

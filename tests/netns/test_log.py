@@ -21,7 +21,7 @@ def test_the_log_is_reopened_on_usr1(lab, fresh):
 
 def test_squid_log_format(lab, fresh):
     """One line a request, for the analysers people have: time elapsed client code/status bytes method URL - hier type."""
-    sluice = fresh(POLICY, log={"format": "squid"})
+    sluice = fresh(POLICY + '\n[group.default]\nlog = "url"\n', log={"format": "squid"})
     fetch(lab.alice, lab.origin["v4"], "http://www.allowed.test/page")
     fetch(lab.alice, lab.origin["v4"], "https://www.blocked.test/")
     lines = wait_until(lambda: _two_lines(sluice.access_log), 5, "two lines in the log")

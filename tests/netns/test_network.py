@@ -94,9 +94,10 @@ def test_what_somebody_removes_is_put_back(lab, fresh, backend):
     fresh(POLICY, network={"firewall": backend})
     for version in ("-4", "-6"):
         rules = json.loads(lab.gateway.run("ip", "-j", version, "rule", "show").stdout)
-        ours = next(rule for rule in rules if "fwmark" in rule)
-        lab.gateway.run("ip", version, "rule", "del", "pref", str(ours["priority"]))
-        lab.gateway.run("ip", version, "route", "flush", "table", str(ours["table"]))
+        for ours in [rule for rule in rules if "fwmark" in rule]:
+            lab.gateway.run("ip", version, "rule", "del", "pref", str(ours["priority"]))
+            if ours["table"] != "main":
+                lab.gateway.run("ip", version, "route", "flush", "table", str(ours["table"]))
     for family in ("v4", "v6"):
         wait_until(lambda: judged(lab.alice, lab, family), 5, f"{family}: ip rule and route are back")
     if backend == "nftables":
@@ -165,3 +166,12 @@ def test_roles_keep_only_what_they_need(lab, fresh):
     assert int(of("keeper", "CapEff"), 16) == 0 and int(of("keeper", "CapBnd"), 16) == 0
     for role in ("gateway", "keeper"):
         assert of(role, "NoNewPrivs") == "1"
+
+
+def test_down_lets_everything_pass(lab, fresh, family):
+    sluice = fresh(POLICY)
+    assert sluice.ctl("down").returncode == 0
+    for client in (lab.alice, lab.bob):
+        for scheme in ("http", "https"):
+            assert fetch(client, lab.origin[family], f"{scheme}://www.blocked.test/").allowed
+    assert sluice.ctl("down").returncode == 0  # again: nothing there is fine

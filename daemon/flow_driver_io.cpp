@@ -1,0 +1,170 @@
+// Reading a leg into events, and writing bytes of the machine's or the other leg's: the part of FlowDriver that touches
+// sockets one message at a time. Moving bytes unseen is splice_pump.cpp.
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "daemon/flow_driver.hpp"
+#include "daemon/socket_errors.hpp"
+#include "daemon/worker.hpp"
+
+namespace sluiced {
+namespace {
+
+constexpr std::size_t most_pending = 256 * 1024;  // bytes queued for a side before the other is not read any more
+constexpr std::size_t most_stash = 128 * 1024;    // unconsumed bytes of a side; a head is at most 64 KiB
+constexpr std::size_t most_peek = 64 * 1024 + 1;  // one more than a hello may have
+
+}  // namespace
+
+// --- reading
+
+// Reads or peeks once if that is wanted and may bring something, and tells the machine what is unconsumed.
+bool FlowDriver::take_in(Leg& from) {
+  if (from.mode == flow::Read::Mode::off || from.connecting) return false;
+  if (opposite(from).pending.size() > most_pending) return false;  // back-pressure: flush() brings us here again
+
+  bool fresh = false;
+  base::Bytes unconsumed = base::as_bytes(from.stash);
+  auto& buffer = worker_.buffer();
+
+  if (from.mode == flow::Read::Mode::peek) {
+    if (from.readable && !from.ended) {
+      ssize_t size = recv(from.fd.get(), buffer.data(), most_peek, MSG_PEEK | MSG_DONTWAIT);
+      if (size < 0 && !would_block() && errno != EINTR) {
+        from.failed = true;
+        return true;
+      }
+      from.readable = false;
+      unconsumed = base::Bytes{buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
+      if (size == 0 || (size > 0 && from.hung_up && unconsumed.size() < most_peek)) from.ended = true;
+      fresh = unconsumed.size() > from.more_than;
+    }
+  } else {
+    bool room = from.stash.size() < most_stash;
+    if (from.readable && !from.ended && room) {
+      ssize_t size = recv(from.fd.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+      if (size < 0) {
+        if (!would_block() && errno != EINTR) {
+          from.failed = true;
+          return true;
+        }
+        from.readable = false;
+      } else if (size == 0) {
+        from.ended = true;
+      } else {
+        auto count = static_cast<std::size_t>(size);
+        if (count < buffer.size() && !from.hung_up) from.readable = false;
+        last_activity_ = worker_.loop().now();
+        if (from.stash.empty()) {
+          unconsumed = base::Bytes{buffer.data(), count};
+        } else {
+          from.stash.append(reinterpret_cast<const char*>(buffer.data()), count);
+          unconsumed = base::as_bytes(from.stash);
+        }
+        fresh = true;
+      }
+    }
+  }
+  bool worth_telling = (fresh || from.announce) && unconsumed.size() > from.more_than;
+  bool end_is_news = from.ended && !from.end_announced;
+  if (!worth_telling && !end_is_news) {
+    from.announce = false;
+    if (fresh && from.stash.empty() && from.mode == flow::Read::Mode::stream)
+      from.stash.assign(base::as_text(unconsumed));
+    return false;
+  }
+  announce(from, unconsumed);
+  return true;
+}
+
+void FlowDriver::announce(Leg& from, base::Bytes unconsumed) {
+  from.announce = false;
+  from.end_announced = from.ended;
+  from.view = unconsumed;
+  from.view_in_socket = from.mode == flow::Read::Mode::peek;
+  from.delivering = true;
+  deliver(flow::Received{from.side, unconsumed, from.ended});
+  from.delivering = false;
+  if (from.announce) from.end_announced = false;             // a new Read wants to hear of the end again
+  if (from.view_in_socket || state_ == State::dead) return;  // the kernel keeps the rest
+  if (from.view.empty()) {
+    from.stash.clear();
+    if (from.stash.capacity() > 4096) from.stash.shrink_to_fit();
+  } else if (from.view.data() ==
+             reinterpret_cast<const std::uint8_t*>(from.stash.data()) + from.stash.size() - from.view.size()) {
+    from.stash.erase(0, from.stash.size() - from.view.size());
+  } else {
+    from.stash.assign(base::as_text(from.view));
+  }
+}
+
+// Drops unconsumed bytes: out of the delivered view, out of the stash, or (peeked ones) out of the socket.
+void FlowDriver::consume(Leg& from, std::size_t count) {
+  if (count == 0) return;
+  bool in_socket = from.delivering ? from.view_in_socket : from.mode == flow::Read::Mode::peek;
+  if (from.delivering) {
+    count = std::min(count, from.view.size());
+    from.view = from.view.subspan(count);
+  }
+  if (in_socket) {
+    recv(from.fd.get(), nullptr, count, MSG_TRUNC | MSG_DONTWAIT);  // tcp(7): discards
+    from.look_again();
+  } else if (!from.delivering) {
+    from.stash.erase(0, count);
+  }
+}
+
+void FlowDriver::forward(Leg& from, std::size_t count) {
+  base::Bytes bytes = from.delivering ? from.view : base::as_bytes(from.stash);
+  bytes = bytes.first(std::min(count, bytes.size()));
+  moved(from, bytes.size());
+  queue_or_send(opposite(from), bytes);
+  consume(from, bytes.size());
+}
+
+// --- writing
+
+void FlowDriver::queue_or_send(Leg& to, base::Bytes bytes) {
+  if (to.pending.empty() && to.can_send() && to.writable) {
+    while (!bytes.empty()) {
+      ssize_t sent = send(to.fd.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (sent < 0 && errno == EINTR) continue;
+      if (sent < 0) {
+        if (!would_block()) to.break_writing();
+        to.writable = false;
+        break;
+      }
+      bytes = bytes.subspan(static_cast<std::size_t>(sent));
+    }
+  }
+  if (!bytes.empty() && !to.write_broken && !to.failed) to.pending.append(base::as_text(bytes));
+}
+
+bool FlowDriver::flush(Leg& to) {
+  if (to.pending.empty() || !to.can_send() || !to.writable) return false;
+  ssize_t sent = send(to.fd.get(), to.pending.data(), to.pending.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent < 0) {
+    to.writable = errno == EINTR;
+    if (!would_block() && errno != EINTR) to.break_writing();
+    return to.write_broken || to.writable;
+  }
+  last_activity_ = worker_.loop().now();
+  to.pending.erase(0, static_cast<std::size_t>(sent));
+  if (to.pending.empty()) {
+    to.pending.shrink_to_fit();
+    shut_down_if_flushed(to);
+  }
+  return true;
+}
+
+void FlowDriver::shut_down_if_flushed(Leg& to) {
+  if (!to.finish_wanted || to.finished || !to.can_send() || !to.pending.empty()) return;
+  const Leg& from = opposite(to);
+  if (from.pipe && from.pipe->filled != 0) return;
+  shutdown(to.fd.get(), SHUT_WR);
+  to.finished = true;
+}
+
+}  // namespace sluiced
