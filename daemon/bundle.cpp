@@ -11,7 +11,6 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "base/byte_reader.hpp"
 #include "daemon/sandbox.hpp"
 
 namespace sluiced {
@@ -21,40 +20,6 @@ using Json = nlohmann::json;
 
 constexpr Account nobody{65534, 65534};    // the compiler's account: it owns nothing and needs none of its own
 constexpr unsigned compile_limit_s = 300;  // 5M names take seconds; beyond this something is wrong
-
-// The configuration's text as a run of length-prefixed strings: a zone file is bytes, not text.
-void append(std::string& out, const std::string& text) {
-  for (int shift : {24, 16, 8, 0}) out += static_cast<char>(text.size() >> shift);
-  out += text;
-}
-
-std::string pack(const rules::ConfigText& config) {
-  std::string packed;
-  append(packed, config.directory);
-  std::vector<const rules::SourceFile*> files = {&config.sluice, &config.block_page, &config.zone};
-  for (const rules::SourceFile& file : config.policy) files.push_back(&file);
-  for (const rules::SourceFile* file : files) {
-    append(packed, file->path);
-    append(packed, file->text);
-  }
-  return packed;
-}
-
-rules::ConfigText unpack(base::Bytes packed) {
-  base::ByteReader reader(packed);
-  auto next = [&] { return std::string(base::as_text(reader.take(reader.u32()))); };
-  auto next_file = [&] {
-    std::string path = next();
-    return rules::SourceFile{std::move(path), next()};
-  };
-  rules::ConfigText config;
-  config.directory = next();
-  config.sluice = next_file();
-  config.block_page = next_file();
-  config.zone = next_file();
-  while (reader.remaining() != 0) config.policy.push_back(next_file());
-  return config;
-}
 
 void report(rules::Diagnostics& diagnostics, std::string message) {
   diagnostics.push_back({rules::Severity::error, "", 0, 0, std::move(message)});
@@ -129,7 +94,7 @@ Bundle read_bundle(const std::string& directory, rules::Diagnostics& diagnostics
   auto lists = rules::list_declarations(config, diagnostics);
   Bundle bundle;
   bundle.image = compile(lists, diagnostics);
-  auto packed = base::sys::make_memory_file("sluice-config", base::as_bytes(pack(config)));
+  auto packed = base::sys::make_memory_file("sluice-config", base::as_bytes(rules::pack_config(config)));
   if (!packed) {
     report(diagnostics, packed.error().message);
   } else {
@@ -147,7 +112,9 @@ rules::Loaded open_bundle(const Bundle& bundle, rules::Diagnostics& diagnostics)
     if (!mapped) return report(diagnostics, mapped.error().message), rules::Loaded{};
     *image = std::move(*mapped);
   }
-  return rules::build(unpack(config->bytes()), image->bytes(), image, diagnostics);
+  auto text = rules::unpack_config(base::as_text(config->bytes()));
+  if (!text) return report(diagnostics, "the configuration came damaged from another role"), rules::Loaded{};
+  return rules::build(*text, image->bytes(), image, diagnostics);
 }
 
 }  // namespace sluiced

@@ -200,7 +200,7 @@ base::Result<> Supervisor::open_control_socket() {
   mode_t old = umask(0117);
   bool bound = control_ && bind(control_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
   umask(old);
-  if (!bound || listen(control_.get(), 16) != 0) return failed("cannot listen on " + path);
+  if (!bound) return failed("cannot bind " + path);
   const group* sluice = getgrnam("sluice");
   if (chown(path.c_str(), 0, sluice != nullptr ? sluice->gr_gid : account_.gid) != 0) return failed("chown " + path);
   return base::Nothing{};
@@ -228,7 +228,7 @@ base::Result<> Supervisor::start(Role& role) {
   role.started = loop_.now();
   loop_.add(role.child->channel.fd(), EPOLLIN, &role.ear);
   if (&role == &keeper_) {
-    role.child->channel.send(MessageType::control_socket, {}, {control_.get()});
+    if (live_) role.child->channel.send(MessageType::control_socket, {}, {control_.get()});
     send_log_settings();
   } else {
     gateway_alive_ = loop_.now();
@@ -268,6 +268,9 @@ void Supervisor::hear_gateway() {
     if (message.type == MessageType::policy_live && !live_) {
       live_ = true;
       look_after_kernel();
+      // Only now does `sluicectl status` answer: who waits for that may rely on being judged.
+      listen(control_.get(), 16);
+      if (keeper_.child) keeper_.child->channel.send(MessageType::control_socket, {}, {control_.get()});
       logging::info("diverting " + plural(plan_.lan.size(), "LAN interface") + " through " +
                     (backend_ == netfilter::Backend::nftables ? "nftables" : "iptables") + ", policy " +
                     snapshot_->digest + ", " + plural(snapshot_->rules.size(), "rule") + ", " +
