@@ -36,7 +36,7 @@ from lanes import LANES, ORIGIN, Lane  # noqa: E402
 from client import hello_for  # noqa: E402  (tests/netns, by way of lanes)
 from sluice import SLUICED  # noqa: E402
 
-LOAD = os.environ.get("SLUICE_LOAD") or str(HERE.parent / "build" / "release" / "bin" / "bench_load")
+LOAD = os.environ.get("SLUICE_LOAD") or str(HERE.parent / "build" / "bench" / "bin" / "bench_load")
 
 
 def cpu_of(pid: int) -> float:
