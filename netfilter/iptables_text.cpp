@@ -1,20 +1,17 @@
-// The ruleset for iptables and ip6tables; what it means and why stands at the top of nftables_text.cpp. The
-// differences:
+// The ruleset for iptables and ip6tables; what it means and why stands at the top of nftables_text.cpp. It differs in:
 //
 // - Which way a packet will leave cannot be asked before the routing decision (nft has `fib daddr oifname`; xtables has
-// no
-//   such match: rpfilter looks at the source, addrtype's --limit-iface-out and devgroup's --dst-group work only after
-//   routing, realm is IPv4 only and needs marked routes). So the plan carries the inner prefixes, taken from the main
-//   routing table, and destinations in them are not diverted. This is a copy: until the daemon renders anew after a
-//   routing change (RouteWatch), and where the admin routes by source or mark instead of by destination, the copy may
+//   no such match: rpfilter looks at the source, addrtype's --limit-iface-out and devgroup's --dst-group work only
+//   after routing, realm is IPv4 only and needs marked routes). So the plan carries the inner prefixes, taken from the
+//   main routing table, and destinations in them are not diverted. This is a copy: until the daemon renders anew after
+//   a routing change (RouteWatch), and where the admin routes by source or mark instead of by destination, the copy may
 //   be wrong. Both errors are safe: a flow wrongly diverted is reset at its upstream SYN (chain SLUICE_UP: it leaves by
 //   no WAN), one wrongly left alone meets the forward hook, which knows the real interface and refuses it for closed
 //   groups.
 // - TPROXY without a listener drops the packet instead of passing it on. Between the death of the gateway and the end
-// of its
-//   heartbeat (2 s) SYNs are lost for open groups too; the client's next SYN passes.
+//   of its heartbeat (2 s) SYNs are lost for open groups too; the client's next SYN passes.
 // - TPROXY ends the mangle table's PREROUTING chain for the packet: rules that the admin has there do not see diverted
-// SYNs.
+//   SYNs.
 // - The sign of life is an xt_recent entry instead of a set element; it survives a replacement of the rules by itself.
 // - Membership is a list walked from the top (MACs, prefixes longest first, interfaces), not a map: fine for hundreds.
 // - Two tables a family, hence two transactions. The refusals are committed first.

@@ -1,15 +1,13 @@
 // Three kinds of socket (Documentation/networking/tproxy.rst):
 // - The listener owns no foreign address: TPROXY hands it SYNs for any destination, and IP_TRANSPARENT lets it answer
-// with
-//   that destination as its source. An accepted socket's own address is therefore where the client wanted to go.
+//   with that destination as its source. An accepted socket's own address is therefore where the client wanted to go.
 // - The upstream socket carries the client's address but never the client's port: the same five values as on the
-// client's
-//   leg would be one conntrack entry, and the connection would hang (FACTS 3.2). Its port is drawn from 10000-32767,
-//   below the ephemeral ranges of Linux (32768-) and of the others (49152-), so that it does not meet a port that the
-//   client itself uses towards the same origin. We draw it ourselves: IP_LOCAL_PORT_RANGE only narrows the range of the
-//   whole system (ip(7)) and is without effect outside it. With SO_REUSEADDR sockets share a port as long as their
-//   origins differ, so a collision means this client, this port and this origin, or a service of the router that
-//   listens there.
+//   client's leg would be one conntrack entry, and the connection would hang (FACTS 3.2). Its port is drawn from
+//   10000-32767, below the ephemeral ranges of Linux (32768-) and of the others (49152-), so that it does not meet a
+//   port that the client itself uses towards the same origin. We draw it ourselves: IP_LOCAL_PORT_RANGE only narrows
+//   the range of the whole system (ip(7)) and is without effect outside it. With SO_REUSEADDR sockets share a port as
+//   long as their origins differ, so a collision means this client, this port and this origin, or a service of the
+//   router that listens there.
 #include "netfilter/tproxy.hpp"
 
 #include <netinet/in.h>

@@ -29,7 +29,7 @@ struct Client {
   std::optional<base::MacAddress> mac;  // from the neighbour table
   std::string interface;                // the LAN interface the connection came in by
   std::optional<DeviceId> device;
-  std::string user;                     // empty: nobody is logged in
+  std::string user;  // empty: nobody is logged in
   std::vector<std::string> roles;
   GroupId group = default_group;
   IdentitySource identity = IdentitySource::unknown;  // what chose the group
@@ -50,9 +50,9 @@ struct Facts {
   NameSource name_source = NameSource::none;
   bool ech_offered = false;
   const base::UrlView* url = nullptr;
-  std::string_view method;        // empty: no request seen
+  std::string_view method;  // empty: no request seen
   std::string_view user_agent;
-  std::string_view content_type;  // of the response, without parameters, lower case
+  std::string_view content_type;                // of the response, without parameters, lower case
   std::optional<std::uint64_t> content_length;  // of the response, as declared
   ToCome to_come;
   ScheduleSet active;  // the caller looked at the clock

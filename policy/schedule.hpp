@@ -17,7 +17,7 @@ namespace policy {
 struct Zone {
   std::string name = "UTC";
   struct Change {
-    std::int64_t from = 0;  // UTC seconds since 1970
+    std::int64_t from = 0;            // UTC seconds since 1970
     std::int32_t offset_seconds = 0;  // east of UTC
   };
   std::vector<Change> changes;  // empty: UTC

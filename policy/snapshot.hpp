@@ -34,9 +34,9 @@ struct Group {
 };
 
 struct Snapshot {
-  std::vector<Group> groups;        // by GroupId; [0] is default
+  std::vector<Group> groups;         // by GroupId; [0] is default
   std::vector<std::string> devices;  // names by DeviceId
-  std::vector<Schedule> schedules;  // by ScheduleId
+  std::vector<Schedule> schedules;   // by ScheduleId
   Zone zone;
   std::vector<Rule> rules;  // in walking order: must, normal, default
   ClientTable clients;

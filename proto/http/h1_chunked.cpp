@@ -8,9 +8,10 @@
 //
 // Stricter than the grammar, and refused:
 //   size       more than 15 digits (2^60 bytes; overflow is a known way to smuggle), none, "0x", a sign, white space
-//   after it lines      bare CR, bare LF, in extensions and trailers too; control characters extension  more than
-//   extension_limit bytes on one size line, or not begun by ';' (7.1.1) trailers   more than trailer_limit bytes; white
-//   space before the colon; folding; a field that frames, routes, names
+//              after it
+//   lines      bare CR, bare LF, in extensions and trailers too; control characters
+//   extension  more than extension_limit bytes on one size line, or not begun by ';' (7.1.1)
+//   trailers   more than trailer_limit bytes; white space before the colon; folding; a field that frames, routes, names
 //              the payload's form, authenticates or steers a cache (RFC 9110 6.5.1): merged into the head by a careless
 //              reader it would change what has been judged
 // Limits and what is refused hold for both directions.

@@ -13,19 +13,17 @@
 //             continued lines (5.2), white space after the start line (2.2), more than head_limit bytes or field_limit
 //             fields
 //   versions  anything but HTTP/1.0 and HTTP/1.1: HTTP/0.9, the HTTP/2 preface without TLS (its requests would not be
-//   judged) fields    a name that is empty or no token (5.1), NUL and other control characters in a value (RFC
-//   9110 5.5) length    Content-Length that is no number, above 2^63 - 1, or twice with different values (6.3; equal
-//   ones are folded,
-//             "5, 5" included), Content-Length beside Transfer-Encoding (6.3), Transfer-Encoding in HTTP/1.0 (6.1),
-//             a transfer coding after chunked, without chunked in the end, twice chunked, or unknown (6.1, 7)
+//             judged)
+//   fields    a name that is empty or no token (5.1), NUL and other control characters in a value (RFC 9110 5.5)
+//   length    Content-Length that is no number, above 2^63 - 1, or twice with different values (6.3; equal ones are
+//             folded, "5, 5" included), Content-Length beside Transfer-Encoding (6.3), Transfer-Encoding in HTTP/1.0
+//             (6.1), a transfer coding after chunked, without chunked in the end, twice chunked, or unknown (6.1, 7)
 // In requests only:
 //   line      anything but single spaces, a target with '#', control characters or in no form of 3.2, an absolute-form
-//   of
-//             another scheme, with user information or without a host, CONNECT to something that is not host:port
+//             of another scheme, with user information or without a host, CONNECT to something that is not host:port
 //   fields    white space before the colon (5.1), any transfer coding but chunked alone, Host missing in HTTP/1.1,
-//   twice, or
-//             neither a name nor an address (3.2), Connection that names Host, Content-Length or Transfer-Encoding,
-//             which would make the next hop drop them (RFC 9110 7.6.1)
+//             twice, or neither a name nor an address (3.2), Connection that names Host, Content-Length or
+//             Transfer-Encoding, which would make the next hop drop them (RFC 9110 7.6.1)
 // In responses only: a body announced in 1xx.
 //
 // Mended, because there is only one right reading: one empty line before a request (2.2) is dropped, white space before

@@ -4,10 +4,10 @@
 // what RFC 3986 6.2.2 and 6.2.3 call equivalent is made equal:
 //   host     lower case, no trailing dot, addresses as RFC 5952 writes them (through base::DomainName and IpAddress)
 //   port     absent is the scheme's
-//   path     escapes of unreserved characters decoded (%61 -> a), other escapes kept with upper-case digits (%2f ->
-//   %2F),
-//            dot segments removed after that (%2e%2e is ".."), empty is "/"; a byte that no path may hold raw (a
-//            control character, space, "<>\^`{|} or one above 0x7e) is escaped, and so is a '%' that starts no escape
+//   path     escapes of unreserved characters decoded (%61 -> a), other escapes kept with upper-case digits
+//            (%2f -> %2F), dot segments removed after that (%2e%2e is ".."), empty is "/"; a byte that no path may hold
+//            raw (a control character, space, "<>\^`{|} or one above 0x7e) is escaped, and so is a '%' that starts no
+//            escape
 //   query    as sent
 //   fragment never part of a request; cut off
 // Decoding is done once: %252e stays, because an origin sees "%2e" there. Kept as they are: "//", ";parameters",

@@ -6,8 +6,7 @@
 //   - each vector's length must add up with its neighbours', to the last byte of the message
 //   - an extension type twice is refused, any type (RFC 8446 4.2): origins differ in which one they take
 //   - server_name holds exactly one entry, and that a host_name. RFC 6066 lets a list carry other types, but gives no
-//   way
-//     to step over an unknown one, and no origin accepts any (OpenSSL, BoringSSL refuse)
+//     way to step over an unknown one, and no origin accepts any (OpenSSL, BoringSSL refuse)
 //   - the name must be one as base::DomainName reads it, so no NUL, space, '/' or empty label; one trailing dot and
 //     upper case are dropped there, as origins do
 // An address in server_name is forbidden (RFC 6066 3), yet careless clients send it. It reads with certainty and names

@@ -1,7 +1,6 @@
 // The hello parser under any bytes, with three promises that no input may break:
 //   - what is said about a beginning holds for the whole: a hello stays that hello, a fault stays a fault, and
-//   `at_least`
-//     is never more than the hello takes
+//     `at_least` is never more than the hello takes
 //   - a hello cut into other records is the same hello
 //   - a hello without records, as QUIC carries it, is the same hello
 #include "proto/tls/client_hello.hpp"
