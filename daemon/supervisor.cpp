@@ -19,7 +19,7 @@
 #include <filesystem>
 
 #include "base/text.hpp"
-#include "daemon/divert.hpp"
+#include "daemon/diagnostic_text.hpp"
 #include "daemon/log.hpp"
 #include "daemon/notify.hpp"
 
@@ -42,56 +42,6 @@ base::Error failed(const std::string& what) {
   return base::environment_error(what + ": " + std::strerror(errno));
 }
 
-std::string plural(std::size_t count, const std::string& word) {
-  return std::to_string(count) + " " + word + (count == 1 ? "" : "s");
-}
-
-netfilter::DivertPlan plan_now(const rules::Settings& settings, const policy::Snapshot& snapshot) {
-  std::vector<std::string> wan;
-  if (auto found = netfilter::default_route_interfaces()) wan = std::move(*found);
-  netfilter::DivertPlan plan = plan_diversion(settings, snapshot, wan);
-  if (auto inner = netfilter::inner_prefixes(plan)) plan.inner = std::move(*inner);
-  return plan;
-}
-
-base::Result<netfilter::Backend> backend_for(const rules::Settings& settings) {
-  switch (settings.network.firewall) {
-    case rules::Firewall::nftables:
-      return netfilter::Backend::nftables;
-    case rules::Firewall::iptables:
-      return netfilter::Backend::iptables;
-    case rules::Firewall::automatic:
-      break;
-  }
-  return netfilter::probe_backend();
-}
-
-// Each message once, as the phases of loading may find the same thing.
-std::string tell(rules::Diagnostics& diagnostics) {
-  std::vector<std::string> told;
-  std::string text;
-  for (const rules::Diagnostic& each : diagnostics) {
-    std::string line = each.to_string();
-    if (std::find(told.begin(), told.end(), line) != told.end()) continue;
-    text += line + "\n";
-    told.push_back(std::move(line));
-  }
-  return text;
-}
-
-void log_lines(const std::string& text, logging::Level level) {
-  for (std::string_view line : base::split(text, '\n'))
-    if (!line.empty()) logging::write(level, line);
-}
-
-void warn_if_not_a_router() {
-  base::sys::UniqueFd file(::open("/proc/sys/net/ipv4/ip_forward", O_RDONLY | O_CLOEXEC));
-  char digit = '1';
-  if (file && ::read(file.get(), &digit, 1) == 1 && digit == '0')
-    logging::warning(
-        "this host does not forward packets: set net.ipv4.ip_forward=1 (and net.ipv6.conf.all.forwarding=1)");
-}
-
 }  // namespace
 
 // --- start
@@ -108,21 +58,6 @@ int Supervisor::run() {
   return exit_code_;
 }
 
-base::Result<> Supervisor::load() {
-  rules::Diagnostics diagnostics;
-  bundle_ = read_bundle(options_.config, diagnostics);
-  rules::Loaded loaded;
-  if (!rules::has_errors(diagnostics)) loaded = open_bundle(bundle_, diagnostics);
-  log_lines(tell(diagnostics), rules::has_errors(diagnostics) ? logging::Level::error : logging::Level::warning);
-  if (rules::has_errors(diagnostics) || !loaded.snapshot)
-    return base::malformed("the configuration in " + options_.config + " has errors; nothing was changed");
-  settings_ = std::move(loaded.settings);
-  snapshot_ = std::move(loaded.snapshot);
-  warnings_ = tell(diagnostics);
-  logging::set_level(settings_.log.level);
-  return base::Nothing{};
-}
-
 base::Result<> Supervisor::begin() {
   auto loaded = load();
   if (!loaded) return loaded;
@@ -131,15 +66,12 @@ base::Result<> Supervisor::begin() {
   auto account = look_up_account(settings_.daemon.user);
   if (!account) return std::move(account).error();
   account_ = *account;
-  auto backend = backend_for(settings_);
-  if (!backend) return std::move(backend).error();
-  backend_ = *backend;
   for (auto step : {&Supervisor::claim_run_directory, &Supervisor::open_control_socket}) {
     auto done = (this->*step)();
     if (!done) return done;
   }
   prepare_log_directory();
-  warn_if_not_a_router();
+  for (const std::string& warning : warnings_about_this_host(settings_)) logging::warning(warning);
 
   sigset_t watched;
   sigemptyset(&watched);
@@ -151,23 +83,10 @@ base::Result<> Supervisor::begin() {
   signal_ear_.hear = [this] { hear_signals(); };
   loop_.add(signals_.get(), EPOLLIN, &signal_ear_);
 
-  auto routes = netfilter::RouteWatch::open();
-  if (!routes) return std::move(routes).error();
-  routes_ = std::move(*routes);
-  route_ear_.hear = [this] {
-    routes_->drain();
-    routes_changed_ = true;
-  };
-  loop_.add(routes_->fd(), EPOLLIN, &route_ear_);
-
-  auto routed = netfilter::install_policy_route(settings_.network.mark_mask);
-  if (!routed) return std::move(routed).error().context("policy routing");
-  plan_ = plan_now(settings_, *snapshot_);
-  auto applied = apply_rules();
-  if (!applied) {
-    (void)netfilter::remove_policy_route();
-    return std::move(applied).error().context("ruleset");
-  }
+  auto kept = ruleset_.begin(settings_, *snapshot_);
+  if (!kept) return kept;
+  route_ear_.hear = [this] { ruleset_.hear(); };
+  loop_.add(ruleset_.fd(), EPOLLIN, &route_ear_);
   gateway_.ear.hear = [this] { hear_gateway(); };
   keeper_.ear.hear = [this] { hear_keeper(); };
   for (Role* role : {&keeper_, &gateway_}) {
@@ -267,12 +186,12 @@ void Supervisor::hear_gateway() {
     gateway_alive_ = loop_.now();
     if (message.type == MessageType::policy_live && !live_) {
       live_ = true;
-      look_after_kernel();
+      tend_ruleset();
       // Only now does `sluicectl status` answer: who waits for that may rely on being judged.
       listen(control_.get(), 16);
       if (keeper_.child) keeper_.child->channel.send(MessageType::control_socket, {}, {control_.get()});
-      logging::info("diverting " + plural(plan_.lan.size(), "LAN interface") + " through " +
-                    (backend_ == netfilter::Backend::nftables ? "nftables" : "iptables") + ", policy " +
+      logging::info("diverting " + plural(ruleset_.plan().lan.size(), "LAN interface") + " through " +
+                    (ruleset_.backend() == netfilter::Backend::nftables ? "nftables" : "iptables") + ", policy " +
                     snapshot_->digest + ", " + plural(snapshot_->rules.size(), "rule") + ", " +
                     std::to_string(snapshot_->index.entries()) + " list entries");
       notify_service_manager("READY=1");
@@ -368,106 +287,24 @@ void Supervisor::tend() {
     kill(gateway_.child->pid, SIGKILL);
     gateway_alive_ = now;
   }
-  look_after_kernel();
+  tend_ruleset();
   notify_service_manager("WATCHDOG=1");
 }
-
-// --- the kernel's side
 
 bool Supervisor::gateway_lives() const {
   return gateway_.child && live_ && monotonic_now() - gateway_alive_ < sure_to_live;
 }
 
-// Fresh rules count as a beat (or a replacement would be a gap), so rules that divert are put in only while the gateway
-// is known to live; otherwise just the refusals of the closed groups, until it is heard of again.
-base::Result<> Supervisor::apply_rules() {
-  auto state = gateway_lives() ? netfilter::RulesetState::running : netfilter::RulesetState::closed;
-  auto applied = netfilter::apply(backend_, plan_, state);
-  if (!applied) return applied;
-  applied_ = state;
+void Supervisor::tend_ruleset() {
+  if (ruleset_.tend(settings_, *snapshot_, gateway_lives())) beat_now();
+}
+
+// Fresh rules have seen no beat of ours yet.
+void Supervisor::beat_now() {
   if (gateway_.child) gateway_.child->channel.send(MessageType::beat_now);
-  return applied;
 }
 
-// Somebody flushed our table or removed our rule, an interface came or went: put it right and say so.
-void Supervisor::look_after_kernel() {
-  bool due = monotonic_now() - kernel_checked_ > 2s;
-  bool divert_now = applied_ == netfilter::RulesetState::closed && gateway_lives();
-  if (!due && !routes_changed_ && !divert_now) return;
-  kernel_checked_ = monotonic_now();
-  std::string complaint;
-  bool other_ways = false;
-  if (routes_changed_) {
-    routes_changed_ = false;
-    netfilter::DivertPlan plan = plan_now(settings_, *snapshot_);
-    other_ways = plan.wan != plan_.wan || plan.inner != plan_.inner;
-    plan_ = std::move(plan);
-    auto routed = netfilter::install_policy_route(settings_.network.mark_mask);
-    if (!routed) complaint = "policy routing: " + routed.error().message;
-  }
-  bool in_place = netfilter::is_applied(backend_);
-  if (other_ways || !in_place || divert_now) {
-    if (!in_place)
-      logging::warning("our rules are not in the kernel any more (removed by somebody); they are put back");
-    if (other_ways) logging::info("the ways out have changed; the rules follow");
-    auto applied = apply_rules();
-    if (!applied) complaint = "ruleset: " + applied.error().message;
-  }
-  if (!complaint.empty() && complaint != kernel_complaint_) logging::error(complaint);
-  kernel_complaint_ = complaint;
-}
-
-// --- reload and stop
-
-control::Reply Supervisor::reload() {
-  auto refuse = [](std::string text) {
-    control::Reply reply{2, text + "nothing was changed\n", {{"error", text}}};
-    return reply;
-  };
-  rules::Diagnostics diagnostics;
-  Bundle bundle = read_bundle(options_.config, diagnostics);
-  rules::Loaded loaded;
-  if (!rules::has_errors(diagnostics)) loaded = open_bundle(bundle, diagnostics);
-  if (rules::has_errors(diagnostics) || !loaded.snapshot) return refuse(tell(diagnostics));
-  std::string restart;
-  for (const std::string& key : rules::needs_restart(settings_, loaded.settings))
-    restart += "needs restart: " + key + "\n";
-  if (!restart.empty()) return refuse(restart);
-
-  netfilter::DivertPlan old_plan = std::move(plan_);
-  plan_ = plan_now(loaded.settings, *loaded.snapshot);
-  auto applied = apply_rules();
-  if (!applied) {
-    plan_ = std::move(old_plan);
-    return refuse("ruleset: " + applied.error().message + "\n");
-  }
-  std::string before = snapshot_->digest;
-  std::size_t rules_before = snapshot_->rules.size();
-  std::uint64_t entries_before = snapshot_->index.entries();
-  bundle_ = std::move(bundle);
-  settings_ = std::move(loaded.settings);
-  snapshot_ = std::move(loaded.snapshot);
-  warnings_ = tell(diagnostics);
-  logging::set_level(settings_.log.level);
-  send_policy();
-  prepare_log_directory();
-  send_log_settings();
-
-  control::Reply reply;
-  reply.text = warnings_;
-  if (before == snapshot_->digest) {
-    reply.text += "reloaded: nothing has changed\n";
-  } else {
-    reply.text += "reloaded: policy " + before + " -> " + snapshot_->digest + ", " + std::to_string(rules_before) +
-                  " -> " + plural(snapshot_->rules.size(), "rule") + ", " + std::to_string(entries_before) + " -> " +
-                  std::to_string(snapshot_->index.entries()) + " list entries\n";
-  }
-  reply.data = {{"policy_before", before},
-                {"policy", snapshot_->digest},
-                {"rules", snapshot_->rules.size()},
-                {"list_entries", snapshot_->index.entries()}};
-  return reply;
-}
+// --- stop
 
 void Supervisor::stop(bool leave_nothing) {
   leave_nothing_ = leave_nothing_ || leave_nothing;
@@ -476,22 +313,12 @@ void Supervisor::stop(bool leave_nothing) {
   stop_by_ = monotonic_now() + stop_limit;
   notify_service_manager("STOPPING=1");
   // New connections follow the rules of a stopped gateway from now on; running ones may end (the routes stay for them).
-  if (leave_nothing_) {
-    auto removed = netfilter::remove_all();
-    if (!removed) logging::error("ruleset: " + removed.error().message);
-  }
+  if (leave_nothing_) ruleset_.remove_rules();
   if (gateway_.child) gateway_.child->channel.send(MessageType::drain);
 }
 
 void Supervisor::finish() {
-  base::Result<> done = base::Nothing{};
-  if (leave_nothing_ || !netfilter::has_closed_group(plan_)) {
-    done = netfilter::remove_all();
-  } else {
-    done = netfilter::apply(backend_, plan_, netfilter::RulesetState::closed);
-  }
-  if (!done) logging::error("ruleset: " + done.error().message);
-  (void)netfilter::remove_policy_route();
+  ruleset_.finish(leave_nothing_);
   unlink((options_.run + "/control.sock").c_str());
   if (keeper_.child) {
     keeper_.child->channel.close();  // it writes the last lines and ends
@@ -506,26 +333,6 @@ void Supervisor::finish() {
 int run_supervisor(const Options& options) {
   prctl(PR_SET_NAME, "sluiced");
   return Supervisor(options).run();
-}
-
-// Before the first start: what if_down = "closed" means is put into the kernel, and nothing else.
-int run_boot(const Options& options) {
-  rules::Diagnostics diagnostics;
-  Bundle bundle = read_bundle(options.config, diagnostics);
-  rules::Loaded loaded;
-  if (!rules::has_errors(diagnostics)) loaded = open_bundle(bundle, diagnostics);
-  if (rules::has_errors(diagnostics) || !loaded.snapshot) {
-    log_lines(tell(diagnostics), logging::Level::error);
-    return exit_bad_input;
-  }
-  auto backend = backend_for(loaded.settings);
-  netfilter::DivertPlan plan = plan_now(loaded.settings, *loaded.snapshot);
-  auto done = !backend                            ? base::Result<>(backend.error())
-              : netfilter::has_closed_group(plan) ? netfilter::apply(*backend, plan, netfilter::RulesetState::closed)
-                                                  : netfilter::remove_all();
-  if (done) return exit_ok;
-  logging::error(done.error().message);
-  return exit_failure;
 }
 
 }  // namespace sluiced

@@ -17,9 +17,8 @@
 #include "daemon/loop.hpp"
 #include "daemon/options.hpp"
 #include "daemon/process.hpp"
+#include "daemon/ruleset_keeper.hpp"
 #include "daemon/sandbox.hpp"
-#include "netfilter/backend.hpp"
-#include "netfilter/policy_route.hpp"
 
 namespace sluiced {
 
@@ -62,27 +61,20 @@ class Supervisor {
   void stop(bool leave_nothing);
   void finish();
 
-  base::Result<> apply_rules();
   bool gateway_lives() const;
-  void look_after_kernel();
+  void tend_ruleset();
+  void beat_now();
 
   const Options options_;
   Loop loop_;
   base::sys::UniqueFd lock_, signals_, control_;
   Ear signal_ear_, route_ear_;
-  std::optional<netfilter::RouteWatch> routes_;
-  bool routes_changed_ = false;
-
   Bundle bundle_;
   rules::Settings settings_;
   std::shared_ptr<const policy::Snapshot> snapshot_;
   std::string warnings_;  // lines, of the policy in force
   Account account_;
-  netfilter::Backend backend_ = netfilter::Backend::nftables;
-  netfilter::DivertPlan plan_;  // as applied
-  netfilter::RulesetState applied_ = netfilter::RulesetState::closed;
-  std::string kernel_complaint_;
-  base::Monotonic kernel_checked_{};
+  RulesetKeeper ruleset_;
 
   Role gateway_{.name = "gateway"}, keeper_{.name = "keeper"};
   base::Monotonic gateway_alive_{};

@@ -1,0 +1,159 @@
+#include "daemon/ruleset_keeper.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include "base/sys/unique_fd.hpp"
+#include "daemon/divert.hpp"
+#include "daemon/log.hpp"
+#include "daemon/loop.hpp"
+
+namespace sluiced {
+namespace {
+
+using namespace std::chrono_literals;
+using netfilter::RulesetState;
+
+constexpr base::Duration check_period = 2s;  // whether our rules are still there; changes of routes are told at once
+
+netfilter::DivertPlan plan_now(const rules::Settings& settings, const policy::Snapshot& snapshot) {
+  std::vector<std::string> wan;
+  if (auto found = netfilter::default_route_interfaces()) wan = std::move(*found);
+  netfilter::DivertPlan plan = plan_diversion(settings, snapshot, wan);
+  if (auto inner = netfilter::inner_prefixes(plan)) plan.inner = std::move(*inner);
+  return plan;
+}
+
+base::Result<netfilter::Backend> backend_for(const rules::Settings& settings) {
+  switch (settings.network.firewall) {
+    case rules::Firewall::nftables:
+      return netfilter::Backend::nftables;
+    case rules::Firewall::iptables:
+      return netfilter::Backend::iptables;
+    case rules::Firewall::automatic:
+      break;
+  }
+  return netfilter::probe_backend();
+}
+
+// The first character of a file; nullopt without the file.
+std::optional<char> first_character(const std::string& path) {
+  base::sys::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  char character;
+  if (!file || ::read(file.get(), &character, 1) != 1) return std::nullopt;
+  return character;
+}
+
+}  // namespace
+
+base::Result<> RulesetKeeper::begin(const rules::Settings& settings, const policy::Snapshot& snapshot) {
+  auto backend = backend_for(settings);
+  if (!backend) return std::move(backend).error();
+  backend_ = *backend;
+  auto routes = netfilter::RouteWatch::open();
+  if (!routes) return std::move(routes).error();
+  routes_ = std::move(*routes);
+  auto routed = netfilter::install_policy_route(settings.network.mark_mask);
+  if (!routed) return std::move(routed).error().context("policy routing");
+  auto adopted = adopt(settings, snapshot, false);
+  if (adopted) return adopted;
+  (void)netfilter::remove_policy_route();
+  return std::move(adopted).error().context("ruleset");
+}
+
+base::Result<> RulesetKeeper::apply(bool gateway_lives) {
+  auto state = gateway_lives ? RulesetState::running : RulesetState::closed;
+  netfilter::DivertPlan plan = plan_;
+  // wan = "auto" and no default route: nothing leaves for the outside, so nothing is diverted. (To the renderer, no WAN
+  // means all but the LAN; right for refusals before interfaces exist, but it would carry clients past the admin's own
+  // rules to inner networks.)
+  if (state == RulesetState::running && plan.wan.empty()) plan.wan = {"lo"};
+  auto applied = netfilter::apply(backend_, plan, state);
+  if (applied) applied_ = state;
+  return applied;
+}
+
+base::Result<> RulesetKeeper::adopt(const rules::Settings& settings, const policy::Snapshot& snapshot,
+                                    bool gateway_lives) {
+  netfilter::DivertPlan before = std::exchange(plan_, plan_now(settings, snapshot));
+  auto applied = apply(gateway_lives);
+  if (!applied) plan_ = std::move(before);
+  return applied;
+}
+
+void RulesetKeeper::hear() {
+  routes_->drain();
+  routes_changed_ = true;
+}
+
+bool RulesetKeeper::tend(const rules::Settings& settings, const policy::Snapshot& snapshot, bool gateway_lives) {
+  base::Monotonic now = monotonic_now();
+  bool divert_now = applied_ == RulesetState::closed && gateway_lives;
+  if (now - checked_ < check_period && !routes_changed_ && !divert_now) return false;
+  checked_ = now;
+  std::string complaint;
+  bool other_ways = false, fresh = false;
+  if (routes_changed_) {
+    routes_changed_ = false;
+    netfilter::DivertPlan plan = plan_now(settings, snapshot);
+    other_ways = plan.wan != plan_.wan || plan.inner != plan_.inner;
+    plan_ = std::move(plan);
+    auto routed = netfilter::install_policy_route(settings.network.mark_mask);
+    if (!routed) complaint = "policy routing: " + routed.error().message;
+  }
+  bool in_place = netfilter::is_applied(backend_) ||
+                  (applied_ == RulesetState::closed && !netfilter::has_closed_group(plan_));  // then there are none
+  if (other_ways || !in_place || divert_now) {
+    if (!in_place)
+      logging::warning("our rules are not in the kernel any more (removed by somebody); they are put back");
+    if (other_ways) logging::info("the ways out have changed; the rules follow");
+    auto applied = apply(gateway_lives);
+    fresh = applied.ok();
+    if (!applied) complaint = "ruleset: " + applied.error().message;
+  }
+  if (!complaint.empty() && complaint != complaint_) logging::error(complaint);
+  complaint_ = complaint;
+  return fresh;
+}
+
+void RulesetKeeper::remove_rules() {
+  auto removed = netfilter::remove_all();
+  if (!removed) logging::error("ruleset: " + removed.error().message);
+}
+
+void RulesetKeeper::finish(bool leave_nothing) {
+  if (leave_nothing || !netfilter::has_closed_group(plan_)) {
+    remove_rules();
+  } else {
+    auto closed = netfilter::apply(backend_, plan_, RulesetState::closed);
+    if (!closed) logging::error("ruleset: " + closed.error().message);
+  }
+  (void)netfilter::remove_policy_route();
+}
+
+base::Result<> apply_closed_part(const rules::Settings& settings, const policy::Snapshot& snapshot) {
+  auto backend = backend_for(settings);
+  if (!backend) return std::move(backend).error();
+  netfilter::DivertPlan plan = plan_now(settings, snapshot);
+  if (!netfilter::has_closed_group(plan)) return netfilter::remove_all();
+  return netfilter::apply(*backend, plan, RulesetState::closed);
+}
+
+std::vector<std::string> warnings_about_this_host(const rules::Settings& settings) {
+  std::vector<std::string> warnings;
+  if (first_character("/proc/sys/net/ipv4/ip_forward") == '0')
+    warnings.push_back(
+        "this host does not forward packets: set net.ipv4.ip_forward=1 (and net.ipv6.conf.all.forwarding=1)");
+  for (const std::string& interface : settings.network.lan) {
+    if (access(("/sys/class/net/" + interface + "/bridge").c_str(), F_OK) != 0) continue;
+    for (const char* key : {"bridge-nf-call-iptables", "bridge-nf-call-ip6tables"})
+      if (first_character("/proc/sys/net/bridge/" + std::string(key)) == '1')
+        warnings.push_back("net.bridge." + std::string(key) + "=1 makes diverted connections of the bridge '" +
+                           interface + "' hang (Docker sets it): set it to 0");
+  }
+  return warnings;
+}
+
+}  // namespace sluiced

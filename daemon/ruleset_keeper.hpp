@@ -1,0 +1,57 @@
+// Keeps the kernel's side as the policy wants it: the ruleset in the chosen backend and the policy routes, put in at
+// start, replaced at a reload, followed when the ways out change, and put back when somebody removes them. A part of the
+// supervisor, which tells it whether the gateway lives.
+//
+// Fresh rules count as a beat (a replacement must not be a gap), so rules that divert go in only while the gateway is
+// known to live. Otherwise just the refusals of the closed groups stand, until it is heard of again.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "netfilter/backend.hpp"
+#include "netfilter/policy_route.hpp"
+#include "policy/snapshot.hpp"
+#include "rules/settings.hpp"
+
+namespace sluiced {
+
+class RulesetKeeper {
+ public:
+  // Chooses the backend, installs routes, and puts in the refusals of the closed groups.
+  base::Result<> begin(const rules::Settings& settings, const policy::Snapshot& snapshot);
+  // A new policy. On failure the rules and the plan stay as they were.
+  base::Result<> adopt(const rules::Settings& settings, const policy::Snapshot& snapshot, bool gateway_lives);
+  // Every moment: repairs and follows what has changed. True: fresh rules were put in.
+  bool tend(const rules::Settings& settings, const policy::Snapshot& snapshot, bool gateway_lives);
+  // What stays when we go: the closed groups' refusals, or nothing at all.
+  void finish(bool leave_nothing);
+  void remove_rules();  // everything of ours, at once; finish() does the rest
+
+  int fd() const { return routes_->fd(); }  // readable: call hear()
+  void hear();                              // routes, rules or links have changed
+
+  const netfilter::DivertPlan& plan() const { return plan_; }
+  netfilter::Backend backend() const { return backend_; }
+
+ private:
+  base::Result<> apply(bool gateway_lives);
+
+  std::optional<netfilter::RouteWatch> routes_;
+  bool routes_changed_ = false;
+  netfilter::Backend backend_ = netfilter::Backend::nftables;
+  netfilter::DivertPlan plan_;
+  netfilter::RulesetState applied_ = netfilter::RulesetState::closed;
+  base::Monotonic checked_{};
+  std::string complaint_;
+};
+
+// `sluiced --boot`: what if_down = "closed" means is put into the kernel, and nothing else.
+base::Result<> apply_closed_part(const rules::Settings& settings, const policy::Snapshot& snapshot);
+
+// What an admin should know about this host, one line each: forwarding off, a bridge that hides diverted packets.
+std::vector<std::string> warnings_about_this_host(const rules::Settings& settings);
+
+}  // namespace sluiced
