@@ -7,11 +7,13 @@
 //   - a lower-case or unknown method, a version nobody has heard of, or the HTTP/2 preface (RFC 9113 3.4),
 //   - a line that ends in a bare LF, or an HTTP/0.9 line without a version (RFC 1945 4.1).
 // One of the everyday methods and a separator is enough. Any other word needs "HTTP/" before the end of its line;
-// without it the line is somebody else's ("SSH-2.0-...", "EHLO mail"). A line that has not ended after sniff_limit
-// bytes of text goes to the strict parser as well, which refuses it.
+// without it the line is somebody else's ("SSH-2.0-...", "EHLO mail"). Empty lines, a word or a line of text that have
+// not ended after sniff_limit bytes go to the strict parser as well, which refuses them: nginx skips any number of
+// empty lines before a request.
 //
-// TLS: a record of type handshake (22) and major version 3 (RFC 8446 5.1); the minor version and the length are the
-// hello parser's business.
+// TLS: a record of any type there is (RFC 8446 5.1, RFC 6520 2) and major version 3. Only a handshake may come first,
+// but some stacks (BoringSSL, Go) skip warning alerts before it, and the name behind them must not pass unread: the
+// hello parser refuses the other types. The minor version and the length are its business, too.
 #include "proto/http/sniff.hpp"
 
 #include <algorithm>
@@ -43,6 +45,10 @@ bool is_separator(char c) {
   return is_blank(c) || c == '\v' || c == '\f';
 }
 
+bool is_record_type(char c) {
+  return c >= 20 && c <= 24;  // change_cipher_spec, alert, handshake, application_data, heartbeat
+}
+
 Protocol sniff_tls(std::string_view text) {
   if (text.size() < 2) return Protocol::need_more;
   return text[1] == 3 ? Protocol::tls : Protocol::other;
@@ -50,10 +56,10 @@ Protocol sniff_tls(std::string_view text) {
 
 Protocol sniff_request_line(std::string_view text) {
   std::size_t word_start = text.find_first_not_of(" \t\r\n");
-  if (word_start == text.npos) return text.size() < sniff_limit ? Protocol::need_more : Protocol::other;
+  if (word_start == text.npos) return text.size() < sniff_limit ? Protocol::need_more : Protocol::http;
   text.remove_prefix(word_start);
   auto word_end = std::find_if_not(text.begin(), text.end(), [](char c) { return is(token_char, c); });
-  if (word_end == text.end()) return word_start + text.size() < sniff_limit ? Protocol::need_more : Protocol::other;
+  if (word_end == text.end()) return word_start + text.size() < sniff_limit ? Protocol::need_more : Protocol::http;
   std::string_view word(text.begin(), word_end);
   if (word.empty() || !is_separator(*word_end)) return Protocol::other;
   if (is_everyday_method(word)) return Protocol::http;
@@ -73,7 +79,7 @@ Protocol sniff_request_line(std::string_view text) {
 Protocol sniff(base::Bytes first_bytes) {
   std::string_view text = base::as_text(first_bytes);
   if (text.empty()) return Protocol::need_more;
-  return text[0] == 0x16 ? sniff_tls(text) : sniff_request_line(text);
+  return is_record_type(text[0]) ? sniff_tls(text) : sniff_request_line(text);
 }
 
 }  // namespace proto::http

@@ -13,7 +13,7 @@ enum class Protocol { need_more, tls, http, other };
 inline constexpr std::size_t sniff_limit = 16 * 1024;
 
 // `other` as soon as the bytes can be neither; never `need_more` for more than a request line's worth of bytes.
-// A TLS record of the handshake type counts as tls even if the hello in it later proves malformed.
+// A TLS record counts as tls even if it later proves to hold no hello, or a malformed one.
 Protocol sniff(base::Bytes first_bytes);
 
 }  // namespace proto::http

@@ -28,7 +28,12 @@ TEST(Sniff, tells_protocols_by_their_first_bytes) {
       {"\x16\x03"sv, Protocol::tls},
       {"\x16\x03\x01\x02\x00\x01"sv, Protocol::tls},
       {"\x16\x02"sv, Protocol::other},
-      {"\x17\x03\x03"sv, Protocol::other},  // no handshake comes first in application data
+      {"\x15\x03\x01\x00\x02\x01\x5a"sv, Protocol::tls},  // a warning alert: some stacks skip it before the hello
+      {"\x14\x03\x03"sv, Protocol::tls},
+      {"\x17\x03\x03"sv, Protocol::tls},
+      {"\x18\x03\x03"sv, Protocol::tls},
+      {"\x15\x02"sv, Protocol::other},
+      {"\x19\x03\x03"sv, Protocol::other},
       {"G"sv, Protocol::need_more},
       {"GET"sv, Protocol::need_more},
       {"GET "sv, Protocol::http},
@@ -76,8 +81,8 @@ TEST(Sniff, has_decided_at_its_limit) {
   std::string line = "BREW /" + std::string(sniff_limit, 'a');
   EXPECT_EQ(sniff_text(line.substr(0, sniff_limit - 1)), Protocol::need_more);
   EXPECT_EQ(sniff_text(line.substr(0, sniff_limit)), Protocol::http);  // the strict parser refuses it
-  EXPECT_EQ(sniff_text(std::string(sniff_limit, 'A')), Protocol::other);
-  EXPECT_EQ(sniff_text(std::string(sniff_limit, '\n')), Protocol::other);
+  EXPECT_EQ(sniff_text(std::string(sniff_limit, 'A')), Protocol::http);
+  EXPECT_EQ(sniff_text(std::string(sniff_limit, '\n')), Protocol::http);  // nginx waits for the request behind them
   EXPECT_EQ(sniff_text("BREW \0\0\0"sv), Protocol::other);
 }
 
