@@ -1,12 +1,13 @@
 #include "daemon/flow_driver.hpp"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <limits>
 #include <variant>
 
 #include "daemon/socket_errors.hpp"
@@ -18,13 +19,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr base::Duration linger_limit = 2s;      // for the client to take the last bytes and close
+constexpr base::Duration linger_limit = 2s;      // for the client to close once it has taken the last bytes
+constexpr base::Duration stall_limit = 60s;      // for it to take more of them: slow is not gone
 constexpr std::size_t linger_gulp = 256 * 1024;  // bytes thrown away at once meanwhile
-
-void set_no_delay(int fd) {
-  int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-}
 
 }  // namespace
 
@@ -34,7 +31,7 @@ void Leg::ready(std::uint32_t events) {
   if (events & EPOLLOUT) writable = true;
   if (events & (EPOLLRDHUP | EPOLLHUP)) hung_up = readable = true;
   // A reset may stand behind bytes that can still be read: who reads will find it, otherwise it is noticed here.
-  if (events & EPOLLERR) (reading() ? readable : failed) = true;
+  if (events & EPOLLERR) (reading() && !connecting ? readable : failed) = true;
   owner.work();
 }
 
@@ -53,7 +50,6 @@ FlowDriver::~FlowDriver() {
 }
 
 void FlowDriver::start() {
-  set_no_delay(client_.fd.get());
   client_.writable = true;
   worker_.surroundings();  // sets the time
   auto commands = worker_.take_command_list();
@@ -92,6 +88,7 @@ void FlowDriver::deliver(const flow::Event& event) {
     if (state_ != State::live) break;
   }
   worker_.give_back(std::move(commands));
+  if (state_ == State::live) flush_both();
 }
 
 void FlowDriver::perform(flow::Command& command) {
@@ -100,8 +97,7 @@ void FlowDriver::perform(flow::Command& command) {
     void operator()(flow::Connect&) { driver.connect(); }
     void operator()(flow::Read& read) {
       Leg& from = driver.leg(read.side);
-      if (from.mode != read.mode) from.look_again();
-      from.mode = read.mode;
+      from.turn_to(read.mode);
       from.more_than = read.more_than;
       from.announce = true;
     }
@@ -109,22 +105,28 @@ void FlowDriver::perform(flow::Command& command) {
     void operator()(flow::Forward& what) { driver.forward(driver.leg(what.from), what.count); }
     void operator()(flow::Send& what) {
       (what.to == flow::Side::client ? driver.counters_.down : driver.counters_.up) += what.bytes.size();
-      driver.queue_or_send(driver.leg(what.to), base::as_bytes(what.bytes));
+      std::string& pending = driver.leg(what.to).pending;
+      pending.empty() ? pending = std::move(what.bytes) : pending += what.bytes;
     }
     void operator()(flow::Splice& what) {
       Leg& from = driver.leg(what.from);
       from.pumping = true;
       from.pump_left = what.limit;
-      from.look_again();
-      from.mode = flow::Read::Mode::off;
+      from.turn_to(flow::Read::Mode::off);
     }
     void operator()(flow::Finish& what) {
       Leg& to = driver.leg(what.side);
       to.finish_wanted = true;
       driver.shut_down_if_flushed(to);
     }
-    void operator()(flow::Close&) { driver.begin_linger(); }
-    void operator()(flow::Reset&) { driver.die(true); }
+    void operator()(flow::Close&) {
+      driver.flush_both();
+      driver.begin_linger();
+    }
+    void operator()(flow::Reset&) {
+      driver.flush_both();
+      driver.die(true);
+    }
     void operator()(flow::Arm& what) { driver.arm(what.timer, what.after); }
     void operator()(flow::Note& what) {
       flow::AccessRecord& record = what.record;
@@ -166,7 +168,6 @@ void FlowDriver::connect() {
     return;
   }
   origin_.fd = std::move(*socket);
-  set_no_delay(origin_.fd.get());
   worker_.loop().add(origin_.fd.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, &origin_);
 }
 
@@ -178,7 +179,7 @@ bool FlowDriver::finish_connecting() {
   } else {
     if (!origin_.writable && !origin_.failed) return false;
     socklen_t size = sizeof error;
-    getsockopt(origin_.fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+    if (origin_.failed || origin_.hung_up) getsockopt(origin_.fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
   }
   origin_.connecting = false;
   if (error == 0) {
@@ -210,8 +211,9 @@ void FlowDriver::begin_linger() {
   origin_.fd.reset();
   client_.pumping = false;
   client_.finish_wanted = true;
-  client_.look_again();
+  client_.turn_to(flow::Read::Mode::off);
   idle_after_ = {};
+  unsent_ = std::numeric_limits<std::size_t>::max();
   deadline_ = worker_.loop().now() + linger_limit;
   rearm();
   linger();
@@ -219,9 +221,7 @@ void FlowDriver::begin_linger() {
 
 void FlowDriver::linger() {
   if (client_.failed || client_.write_broken || !client_.is_open()) return die(false);
-  while (client_.can_send() && flush(client_)) {
-  }
-  shut_down_if_flushed(client_);
+  flush(client_);
   while (client_.readable && !client_.ended && !client_.failed) {
     ssize_t size = recv(client_.fd.get(), nullptr, linger_gulp, MSG_TRUNC | MSG_DONTWAIT);
     if (size == 0) client_.ended = true;
@@ -230,7 +230,23 @@ void FlowDriver::linger() {
       if (!would_block()) client_.failed = true;
     }
   }
-  if (client_.failed || (client_.ended && client_.finished)) die(false);
+  if (client_.failed || (client_.ended && everything_sent(client_))) return die(false);  // closing says FIN, too
+  shut_down_if_flushed(client_);
+}
+
+// The client has not closed yet. While it still takes what was meant for it, closing would cut that short: bytes of its
+// own that nobody reads any more would be answered by a reset, which throws away what the kernel has not sent.
+void FlowDriver::linger_on() {
+  int in_kernel = 0;  // not acknowledged yet
+  ioctl(client_.fd.get(), SIOCOUTQ, &in_kernel);
+  std::size_t unsent = client_.pending.size() + static_cast<std::size_t>(std::max(in_kernel, 0));
+  base::Monotonic now = worker_.loop().now();
+  if (unsent == 0) return die(false);
+  if (unsent < unsent_) last_activity_ = now;
+  if (now - last_activity_ >= stall_limit) return die(true);
+  unsent_ = unsent;
+  deadline_ = now + linger_limit;
+  rearm();
 }
 
 void FlowDriver::die(bool with_reset) {
@@ -274,7 +290,7 @@ void FlowDriver::timer_due() {
   base::Monotonic now = worker_.loop().now();
   bool past_deadline = deadline_ != base::Monotonic{} && now >= deadline_;
   bool idle = idle_after_ != base::Duration{} && now >= last_activity_ + idle_after_;
-  if (state_ == State::lingering && past_deadline) return die(true);
+  if (state_ == State::lingering && past_deadline) return linger_on();
   if (past_deadline) {
     deadline_ = {};
     deliver(flow::Expired{flow::Timer::deadline});

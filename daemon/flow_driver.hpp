@@ -3,7 +3,8 @@
 //
 // Everything happens in work(): flush what waits, pump what is pumped, read what may be read, until nothing moves or a
 // bound is reached (then the worker calls again after the other flows had their turn). Events are delivered one at a
-// time; the commands they cause are performed before the next.
+// time; the commands they cause are performed before the next. What those commands send leaves together: Send waits for
+// a Forward to go with, or for the end of the batch, so a head and its body are one system call and one segment.
 #pragma once
 
 #include <cstdint>
@@ -54,14 +55,17 @@ class FlowDriver : public TimerWheel::Entry {  // the worker's wheel times it
   bool pump(Leg& from);
   bool pump_piece(Leg& from, Leg& to);
   void pump_done(Leg& from, bool ended);
-  bool flush(Leg& to);
-  void queue_or_send(Leg& to, base::Bytes bytes);
+  bool send_with(Leg& to, base::Bytes bytes);
+  bool flush(Leg& to) { return !to.pending.empty() && send_with(to, {}); }
+  void flush_both();
   void forward(Leg& from, std::size_t count);
   void consume(Leg& from, std::size_t count);
+  bool everything_sent(const Leg& to);
   void shut_down_if_flushed(Leg& to);
   void connect();
   void begin_linger();
   void linger();
+  void linger_on();
   void die(bool with_reset);
   void arm(flow::Timer timer, base::Duration after);
   void rearm();
@@ -74,6 +78,7 @@ class FlowDriver : public TimerWheel::Entry {  // the worker's wheel times it
   State state_ = State::live;
   base::Monotonic opened_at_, last_activity_, deadline_{};
   base::Duration idle_after_{};
+  std::size_t unsent_ = 0;  // while lingering: what the client had not taken when last looked
 };
 
 }  // namespace sluiced

@@ -120,49 +120,55 @@ void FlowDriver::forward(Leg& from, std::size_t count) {
   base::Bytes bytes = from.delivering ? from.view : base::as_bytes(from.stash);
   bytes = bytes.first(std::min(count, bytes.size()));
   moved(from, bytes.size());
-  queue_or_send(opposite(from), bytes);
+  send_with(opposite(from), bytes);
   consume(from, bytes.size());
 }
 
 // --- writing
 
-void FlowDriver::queue_or_send(Leg& to, base::Bytes bytes) {
-  if (to.pending.empty() && to.can_send() && to.writable) {
-    while (!bytes.empty()) {
-      ssize_t sent = send(to.fd.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (sent < 0 && errno == EINTR) continue;
-      if (sent < 0) {
-        if (!would_block()) to.break_writing();
-        to.writable = false;
-        break;
-      }
-      bytes = bytes.subspan(static_cast<std::size_t>(sent));
+// Sends what is pending and `bytes` behind it, as far as the socket takes them; the rest is pending then. True: bytes
+// moved, or it turned out that they never will.
+bool FlowDriver::send_with(Leg& to, base::Bytes bytes) {
+  bool progress = false;
+  while (to.can_send() && to.writable && !(to.pending.empty() && bytes.empty())) {
+    iovec parts[] = {{to.pending.data(), to.pending.size()}, {const_cast<std::uint8_t*>(bytes.data()), bytes.size()}};
+    msghdr message{};
+    message.msg_iov = to.pending.empty() ? parts + 1 : parts;
+    message.msg_iovlen = to.pending.empty() || bytes.empty() ? 1 : 2;
+    ssize_t sent = sendmsg(to.fd.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0) {
+      if (errno == EINTR) continue;
+      to.writable = false;
+      if (would_block()) break;
+      to.break_writing();
+      return true;
     }
+    progress = true;
+    std::size_t count = static_cast<std::size_t>(sent), of_pending = std::min(count, to.pending.size());
+    to.pending.erase(0, of_pending);
+    bytes = bytes.subspan(count - of_pending);
   }
+  if (progress) last_activity_ = worker_.loop().now();
   if (!bytes.empty() && !to.write_broken && !to.failed) to.pending.append(base::as_text(bytes));
-}
-
-bool FlowDriver::flush(Leg& to) {
-  if (to.pending.empty() || !to.can_send() || !to.writable) return false;
-  ssize_t sent = send(to.fd.get(), to.pending.data(), to.pending.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (sent < 0) {
-    to.writable = errno == EINTR;
-    if (!would_block() && errno != EINTR) to.break_writing();
-    return to.write_broken || to.writable;
-  }
-  last_activity_ = worker_.loop().now();
-  to.pending.erase(0, static_cast<std::size_t>(sent));
   if (to.pending.empty()) {
     to.pending.shrink_to_fit();
     shut_down_if_flushed(to);
   }
-  return true;
+  return progress;
+}
+
+void FlowDriver::flush_both() {
+  flush(client_);
+  flush(origin_);
+}
+
+bool FlowDriver::everything_sent(const Leg& to) {
+  const Leg& from = opposite(to);
+  return to.pending.empty() && !(from.pipe && from.pipe->filled != 0);
 }
 
 void FlowDriver::shut_down_if_flushed(Leg& to) {
-  if (!to.finish_wanted || to.finished || !to.can_send() || !to.pending.empty()) return;
-  const Leg& from = opposite(to);
-  if (from.pipe && from.pipe->filled != 0) return;
+  if (!to.finish_wanted || to.finished || !to.can_send() || !everything_sent(to)) return;
   shutdown(to.fd.get(), SHUT_WR);
   to.finished = true;
 }

@@ -61,10 +61,17 @@ struct Leg final : Watcher {
   bool is_open() const { return static_cast<bool>(fd); }
   bool can_send() const { return is_open() && !connecting && !failed && !write_broken && !finished; }
   bool reading() const { return pumping || mode != flow::Read::Mode::off; }
-  // What is in the socket is looked at (again) whatever was known of it: another way of reading begins.
+  // Bytes that were only peeked at are still in the socket, and no edge will tell of them again.
   void look_again() {
     readable = true;
     ended = end_announced = false;
+  }
+  // Another way of reading begins, and hears of the end anew.
+  void turn_to(flow::Read::Mode other) {
+    if (other == mode) return;
+    if (mode == flow::Read::Mode::peek) look_again();
+    end_announced = false;
+    mode = other;
   }
   void break_writing() {
     write_broken = true;

@@ -96,7 +96,7 @@ bool FlowDriver::pump_piece(Leg& from, Leg& to) {
   } else {
     // A short read took all there was; the next edge tells of more. (At hang-up no further edge comes.)
     if (count < std::min<std::uint64_t>(most, worker_.buffer().size()) && !from.hung_up) from.readable = false;
-    queue_or_send(to, base::Bytes{worker_.buffer().data(), count});
+    send_with(to, base::Bytes{worker_.buffer().data(), count});
   }
   return true;
 }
@@ -105,12 +105,10 @@ void FlowDriver::pump_done(Leg& from, bool ended) {
   bool pass_on_half_close = ended && from.pump_left == flow::Splice::unlimited;
   from.pumping = false;
   from.end_announced = ended;
-  if (pass_on_half_close) {
-    Leg& to = opposite(from);
-    to.finish_wanted = true;
-    shut_down_if_flushed(to);
-  }
+  Leg& to = opposite(from);
+  to.finish_wanted |= pass_on_half_close;
   deliver(flow::Spliced{from.side, ended});
+  if (state_ == State::live) shut_down_if_flushed(to);  // unless the machine has just closed it altogether
 }
 
 }  // namespace sluiced

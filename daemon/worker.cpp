@@ -11,7 +11,6 @@
 #include <cstring>
 
 #include "daemon/log.hpp"
-#include "netfilter/tproxy.hpp"
 
 namespace sluiced {
 namespace {
@@ -136,9 +135,9 @@ void Worker::Listener::ready(std::uint32_t) {
 
 void Worker::accept_from(Listener& listener) {
   for (int i = 0; i < accepts_at_a_time; ++i) {
-    int fd = accept4(listener.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      open_flow(base::sys::UniqueFd(fd), listener.lan);
+    auto accepted = netfilter::accept_client(listener.fd);
+    if (accepted.socket) {
+      open_flow(std::move(accepted), listener.lan);
       continue;
     }
     if (errno == EINTR || errno == ECONNABORTED) continue;
@@ -185,13 +184,13 @@ policy::Client Worker::identify(const base::IpAddress& address, const std::strin
   return surroundings_.snapshot->clients.identify(sighting);
 }
 
-void Worker::open_flow(base::sys::UniqueFd socket, std::size_t lan) {
+void Worker::open_flow(netfilter::Accepted accepted, std::size_t lan) {
+  auto& [socket, client] = accepted;
   auto origin = netfilter::original_destination(socket.get());
-  auto client = netfilter::peer(socket.get());
   struct linger hard {
     1, 0
   };
-  auto refuse = [&] { setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard); };
+  auto refuse = [&] { setsockopt(accepted.socket.get(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard); };
   if (!origin || !client || surroundings_.snapshot == nullptr) return refuse();
   // Somebody on this host connected to the listener itself: relaying that would be a loop.
   if (origin->port == settings_.lan[lan].listener_port && is_loopback(origin->address)) return refuse();

@@ -17,6 +17,7 @@
 #include "daemon/sightings.hpp"
 #include "daemon/timer_wheel.hpp"
 #include "flow/machine.hpp"
+#include "netfilter/tproxy.hpp"
 
 namespace sluiced {
 
@@ -96,7 +97,7 @@ class Worker {
   void accept_from(Listener& listener);
   void refuse_for_lack_of_descriptors(Listener& listener);
   void listen_again();
-  void open_flow(base::sys::UniqueFd socket, std::size_t lan);
+  void open_flow(netfilter::Accepted accepted, std::size_t lan);
   policy::Client identify(const base::IpAddress& address, const std::string& interface);
   void free_the_dead();
   void flush_log();

@@ -11,9 +11,11 @@
 #include "netfilter/tproxy.hpp"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -80,10 +82,15 @@ bool set_transparent(const UniqueFd& socket, bool v6) {
   return v6 ? set_option(socket, SOL_IPV6, IPV6_TRANSPARENT, 1) : set_option(socket, SOL_IP, IP_TRANSPARENT, 1);
 }
 
+// Each thread draws random numbers in stock: one system call for 64 ports.
 std::uint16_t random_port() {
-  std::uint32_t random = 0;
-  if (getrandom(&random, sizeof random, 0) != sizeof random) return 0;
-  return static_cast<std::uint16_t>(lowest_port + random % (highest_port - lowest_port + 1u));
+  thread_local std::array<std::uint32_t, 64> stock;
+  thread_local std::size_t left = 0;
+  if (left == 0) {
+    if (getrandom(stock.data(), sizeof stock, 0) != sizeof stock) return 0;  // the kernel chooses, then
+    left = stock.size();
+  }
+  return static_cast<std::uint16_t>(lowest_port + stock[--left] % (highest_port - lowest_port + 1u));
 }
 
 bool bind_as(const UniqueFd& socket, const base::IpAddress& client) {
@@ -105,6 +112,7 @@ base::Result<UniqueFd> transparent_listener(bool v6, std::uint16_t port, int bac
   if (!set_option(listener, SOL_SOCKET, SO_REUSEADDR, 1)) return failed("SO_REUSEADDR");
   if (!set_option(listener, SOL_SOCKET, SO_REUSEPORT, 1)) return failed("SO_REUSEPORT");
   if (v6 && !set_option(listener, SOL_IPV6, IPV6_V6ONLY, 1)) return failed("IPV6_V6ONLY");
+  if (!set_option(listener, SOL_TCP, TCP_NODELAY, 1)) return failed("TCP_NODELAY");
   SocketAddress local;
   if (v6) {
     local = to_socket_address({base::IpAddress::v6(in6addr_loopback.s6_addr), port});
@@ -116,15 +124,15 @@ base::Result<UniqueFd> transparent_listener(bool v6, std::uint16_t port, int bac
   return listener;
 }
 
+Accepted accept_client(const UniqueFd& listener) {
+  SocketAddress address{{}, sizeof(sockaddr_storage)};
+  UniqueFd socket(accept4(listener.get(), address.raw(), &address.length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  return {std::move(socket), to_endpoint(address)};
+}
+
 std::optional<base::Endpoint> original_destination(int accepted) {
   SocketAddress address{{}, sizeof(sockaddr_storage)};
   if (getsockname(accepted, address.raw(), &address.length) != 0) return std::nullopt;
-  return to_endpoint(address);
-}
-
-std::optional<base::Endpoint> peer(int accepted) {
-  SocketAddress address{{}, sizeof(sockaddr_storage)};
-  if (getpeername(accepted, address.raw(), &address.length) != 0) return std::nullopt;
   return to_endpoint(address);
 }
 
@@ -136,6 +144,7 @@ base::Result<UniqueFd> connect_upstream(const base::Endpoint& origin, const std:
     UniqueFd socket = tcp_socket(v6);
     if (!socket) return failed("socket");
     if (!set_option(socket, SOL_SOCKET, SO_MARK, mark)) return failed("SO_MARK");
+    set_option(socket, SOL_TCP, TCP_NODELAY, 1);
     bool again = as_client && attempt < port_attempts;
     if (as_client) {
       if (!set_transparent(socket, v6)) return failed("IP_TRANSPARENT");

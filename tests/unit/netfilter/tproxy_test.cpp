@@ -2,6 +2,7 @@
 #include "netfilter/tproxy.hpp"
 
 #include <gtest/gtest.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -19,10 +20,10 @@ class Tproxy : public testing::TestWithParam<bool> {
  protected:
   void SetUp() override { SLUICE_NEEDS_FRESH_NETWORK(); }
   Endpoint loopback(std::uint16_t port) { return {*IpAddress::parse(GetParam() ? "::1" : "127.0.0.1"), port}; }
-  base::sys::UniqueFd accept_from(const base::sys::UniqueFd& listener) {
+  Accepted accept_from(const base::sys::UniqueFd& listener) {
     pollfd wanted{listener.get(), POLLIN, 0};
     poll(&wanted, 1, 2000);
-    return base::sys::UniqueFd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    return accept_client(listener);
   }
 };
 INSTANTIATE_TEST_SUITE_P(, Tproxy, testing::Bool(), [](const auto& one) { return one.param ? "v6" : "v4"; });
@@ -39,8 +40,14 @@ TEST_P(Tproxy, AnAcceptedSocketTellsBothEnds) {
   auto upstream = connect_upstream(loopback(8130), std::nullopt, 0x20000000);
   ASSERT_TRUE(upstream) << upstream.error().message;
   auto accepted = accept_from(*listener);
-  EXPECT_EQ(original_destination(accepted.get()), loopback(8130));
-  EXPECT_EQ(peer(accepted.get()), original_destination(upstream->get()));
+  EXPECT_EQ(original_destination(accepted.socket.get()), loopback(8130));
+  EXPECT_EQ(accepted.client, original_destination(upstream->get()));
+  for (int end : {accepted.socket.get(), upstream->get()}) {
+    int no_delay = 0;
+    socklen_t size = sizeof no_delay;
+    getsockopt(end, SOL_TCP, TCP_NODELAY, &no_delay, &size);
+    EXPECT_EQ(no_delay, 1);
+  }
   std::uint32_t mark = 0;
   socklen_t length = sizeof mark;
   getsockopt(upstream->get(), SOL_SOCKET, SO_MARK, &mark, &length);
@@ -56,8 +63,7 @@ TEST_P(Tproxy, UpstreamCarriesTheClientsAddressAndAPortOfOurs) {
   for (int i = 0; i < 50; i++) {
     auto upstream = connect_upstream(loopback(8130), client, 0x20000000);
     ASSERT_TRUE(upstream) << upstream.error().message;
-    auto accepted = accept_from(*listener);
-    auto source = peer(accepted.get());
+    auto source = accept_from(*listener).client;
     ASSERT_TRUE(source);
     EXPECT_EQ(source->address, client);
     EXPECT_GE(source->port, 10000);
