@@ -37,7 +37,9 @@ Result<MappedFile> MappedFile::map(int fd) {
   if (fstat(fd, &status) != 0) return failed("fstat");
   if (status.st_size == 0) return MappedFile{};
   auto size = static_cast<std::size_t>(status.st_size);
-  void* address = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+  // MAP_PRIVATE: before Linux 6.7 a file sealed against writing cannot be mapped MAP_SHARED at all (EPERM), not even to
+  // be read. Pages that nobody writes are shared all the same.
+  void* address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (address == MAP_FAILED) return failed("mmap");
   return MappedFile(Bytes{static_cast<const std::uint8_t*>(address), size});
 }

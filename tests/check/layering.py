@@ -32,7 +32,9 @@ def folder_of(path: str) -> str:
 
 
 def main() -> int:
-    faults = []
+    houses = {name.split("/")[0] for name in MAY_USE} | {"tests", "bench", "build"}
+    faults = [f"{folder.name}/: a folder of sources that has no floor here" for folder in sorted(ROOT.iterdir())
+              if folder.name not in houses and folder.is_dir() and any(folder.rglob("*.[ch]pp"))]
     for folder in sorted({name.split("/")[0] for name in MAY_USE}):
         for source in sorted(ROOT.joinpath(folder).rglob("*.[ch]pp")):
             name = source.relative_to(ROOT).as_posix()
@@ -46,7 +48,7 @@ def main() -> int:
                     faults.append(f'{name}: includes "{ours}", which is not rooted at a folder of the house')
                 elif target not in MAY_USE[folder_of(name)]:
                     faults.append(f'{name}: includes "{ours}", but {folder_of(name)} may not use {target}')
-    print("\n".join(faults))
+    print(*faults, sep="\n", end="\n" if faults else "")
     return 1 if faults else 0
 
 
