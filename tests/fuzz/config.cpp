@@ -1,25 +1,45 @@
-// Any two texts as sluice.toml and policy.toml, and any bytes as a time zone, a block page or a packed configuration.
+// Any text as sluice.toml and policy.toml (a form feed between them; one text alone is the
+// policy), and any bytes as a packed
+// configuration. What is built must be a policy that can be asked, and every diagnostic must say something.
 #include <algorithm>
+#include <cstdlib>
 
+#include "policy/decide.hpp"
 #include "rules/load.hpp"
+
+namespace {
+
+void require(bool holds) {
+  if (!holds) std::abort();
+}
+
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::string_view text(reinterpret_cast<const char*>(data), size);
-  if (auto unpacked = rules::unpack_config(text)) rules::pack_config(*unpacked);
-  std::size_t cut = std::min(text.find('\0'), text.size());
+  if (auto unpacked = rules::unpack_config(text)) require(rules::pack_config(*unpacked) == text);
+
+  std::size_t cut = text.find('\f');
   rules::ConfigText config;
   config.directory = "/etc/sluice";
-  config.sluice = {"sluice.toml", "[network]\nlan = 'br-lan'\n"};
+  config.sluice = {"sluice.toml", "[network]\nlan = ['br-lan']\n"};
   config.policy = {{"policy.toml", std::string(text.substr(0, cut))}};
-  std::string_view rest = cut < text.size() ? text.substr(cut + 1) : std::string_view();
-  if (!rest.empty() && rest.front() == 'Z')
-    config.zone = {"/zoneinfo/Z", std::string(rest.substr(1))};
-  else if (!rest.empty() && rest.front() == 'B')
-    config.block_page = {"block.html", std::string(rest.substr(1))};
-  else if (!rest.empty())
-    config.sluice.text = rest;
+  if (cut != text.npos) config.sluice.text = text.substr(cut + 1);
+
   rules::Diagnostics diagnostics;
-  rules::build(config, {}, nullptr, diagnostics);
   rules::list_declarations(config, diagnostics);
+  rules::Loaded loaded = rules::build(config, {}, nullptr, diagnostics);
+  for (const rules::Diagnostic& each : diagnostics) require(!each.message.empty());
+  require((loaded.snapshot == nullptr) == rules::has_errors(diagnostics));
+  if (!loaded.snapshot) return 0;
+
+  policy::Sighting sighting;
+  sighting.address = base::IpAddress::v4(0x0a140007);
+  policy::Client client = loaded.snapshot->clients.identify(sighting);
+  require(client.group.value < loaded.snapshot->groups.size());
+  policy::Facts facts;
+  facts.client = &client;
+  policy::Verdict verdict = policy::decide(*loaded.snapshot, facts);
+  require(verdict.rule == policy::no_rule || verdict.rule.value < loaded.snapshot->rules.size());
   return 0;
 }
