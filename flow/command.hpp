@@ -52,7 +52,8 @@ struct Finish {
   Side side;
 };
 // End the flow politely: what is queued goes out, then FIN; the origin leg is closed at once. The driver keeps the
-// client's socket until it has closed too or 2 s are over (a reset would overtake the last bytes). The machine is done.
+// client's socket until it has closed too, or has had 2 s for that after taking everything (a reset would overtake the
+// last bytes). The machine is done.
 struct Close {};
 // End the flow at once: RST on both legs. The machine is done.
 struct Reset {};
