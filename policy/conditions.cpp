@@ -94,8 +94,16 @@ TagSet held_tags(const DomainIndex& index, const Facts& facts) {
   return held;
 }
 
+std::string regex_text(const base::UrlView& url) {
+  std::string text(url.host);
+  text.append(url.path);
+  if (!url.query.empty()) text.append("?").append(url.query);
+  return text;
+}
+
 bool covers(const UrlPrefix& prefix, const base::UrlView& url) {
-  return within(url.host, prefix.host.text()) && url.path.starts_with(prefix.path);
+  return within(url.host, prefix.host.text()) &&
+         (url.path.starts_with(prefix.path) || url.merged_path.starts_with(prefix.path));
 }
 
 Judgement ConditionJudge::judge(const Rule& rule) {
@@ -178,12 +186,10 @@ Answer ConditionJudge::url(const UrlPrefix& wanted) const {
 Answer ConditionJudge::regexes(const RegexSet& wanted) {
   if (wanted.empty()) return no;
   if (!facts_.url) return facts_.to_come.url ? later : no;
-  if (regex_text_.empty()) {
-    const base::UrlView& url = *facts_.url;
-    regex_text_.append(url.host).append(url.path);
-    if (!url.query.empty()) regex_text_.append("?").append(url.query);
-  }
-  return certain(wanted.matches(regex_text_));
+  const base::UrlView& url = *facts_.url;
+  if (regex_text_.empty()) regex_text_ = regex_text(url);
+  if (wanted.matches(regex_text_)) return yes;
+  return certain(url.has_merged_path() && wanted.matches(regex_text(url.merged())));
 }
 
 Answer ConditionJudge::port(const std::vector<PortRange>& wanted) const {

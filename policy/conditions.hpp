@@ -33,6 +33,8 @@ TagSet held_tags(const DomainIndex& index, const Facts& facts);
 
 // True for the prefix's own path and everything that begins with it, on its host and below.
 bool covers(const UrlPrefix& prefix, const base::UrlView& url);
+// host/path?query, what a regex: is compared with.
+std::string regex_text(const base::UrlView& url);
 
 // What the value of a key may turn out to be. A set, because a later stage may tell; see conditions.cpp.
 struct Answer {

@@ -140,6 +140,7 @@ void DomainIndex::for_each_match(const base::UrlView& url, Visitor visit) const 
 
 TagSet DomainIndex::find_url(const base::UrlView& url) const {
   TagSet found;
+  if (url.has_merged_path()) found = find_url(url.merged());
   for_each_match(url, [&](std::string_view, const image::UrlRecord& record) { insert_set(found, record.set); });
   if (expression_groups_.empty()) return found;
   std::string whole = std::string(url.host) + path_and_query(url);
@@ -188,6 +189,7 @@ std::vector<ListOrigin> DomainIndex::origins(const base::IpAddress& address) con
 
 std::vector<ListOrigin> DomainIndex::origins_url(const base::UrlView& url) const {
   std::vector<ListOrigin> out;
+  if (url.has_merged_path()) out = origins_url(url.merged());
   for_each_match(url, [&](std::string_view host, const image::UrlRecord& record) {
     std::string entry = std::string(host) + std::string(text(record.text));
     add_origins(out, image::url_key(seed_, host, text(record.text)), entry, false);

@@ -106,13 +106,8 @@ class Narrator {
   }
 
   std::string target() const {
-    if (facts_.url) return url();
+    if (facts_.url) return regex_text(*facts_.url);
     return facts_.name ? facts_.name->text() : facts_.tuple.origin.address.to_string();
-  }
-
-  std::string url() const {
-    std::string text = std::string(facts_.url->host).append(facts_.url->path);
-    return facts_.url->query.empty() ? text : text.append("?").append(facts_.url->query);
   }
 
   // The first value of a `to` that holds, as an admin writes it; empty if none does.
@@ -129,7 +124,9 @@ class Narrator {
     if (!facts_.url) return "";
     for (const UrlPrefix& prefix : wanted.urls)
       if (covers(prefix, *facts_.url)) return "url:" + prefix.host.text() + prefix.path;
-    std::vector<std::string> regexes = wanted.regexes.matching(url());
+    std::vector<std::string> regexes = wanted.regexes.matching(regex_text(*facts_.url));
+    if (regexes.empty() && facts_.url->has_merged_path())
+      regexes = wanted.regexes.matching(regex_text(facts_.url->merged()));
     return regexes.empty() ? "" : "regex:" + regexes.front();
   }
 

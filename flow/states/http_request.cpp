@@ -83,7 +83,7 @@ Next Http::start_exchange(Flow& flow, base::Bytes bytes, const RequestHead& head
   begin_exchange(flow);
   bool refused = refuses(flow.subject.verdict);
   if (!describe(flow.subject, head, flow.opening().tuple.origin))
-    return answer_error(flow, bytes.size(), 400, "The request names no host.");
+    return answer_error(flow, bytes.size(), 400, "The request names no host, or its path could be read in two ways.");
   if (!refused && head.method == "CONNECT") {  // RFC 9110 9.3.6: meant for a proxy that the client chose
     flow.refuse(policy::Reason::malformed);
     return answer_block_page(flow, bytes.size(), "CONNECT is for proxies, and this is none.");

@@ -11,7 +11,14 @@
 //   query    as sent
 //   fragment never part of a request; cut off
 // Decoding is done once: %252e stays, because an origin sees "%2e" there. Kept as they are: "//", ";parameters",
-// encoded slashes, and a backslash is no slash (it becomes %5C). User information in front of a host is refused, not
+// encoded slashes, and a backslash is no slash (it becomes %5C).
+//
+// "//" and "%2F" are kept because some origins tell them from "/"; most do not (nginx, Apache), so the path as those
+// serve it stands beside it (UrlView::merged_path) and a rule that covers either covers the URL. Where ".." meets one of
+// the two, origins climb from different places ("/a//../b" is "/a/b" or "/b"): no browser sends that, and such a URL is
+// refused.
+//
+// User information in front of a host is refused, not
 // skipped: "http://example.org@192.0.2.1/" is there to mislead a reader.
 #include "proto/http/url.hpp"
 
@@ -47,6 +54,29 @@ bool resolve_last_segment(std::string& path) {
   if (segment == ".." && slash > 0) slash = path.rfind('/', slash - 1);
   path.resize(slash + 1);
   return true;
+}
+
+// "/a//b%2Fc" as "/a/b/c"; of a path that normalize_path has made.
+std::string merge_slashes(std::string_view path) {
+  std::string out;
+  out.reserve(path.size());
+  for (std::size_t i = 0; i < path.size(); ++i) {
+    char c = path[i];
+    if (path.substr(i, 3) == "%2F") c = '/', i += 2;
+    if (c != '/' || !out.ends_with('/')) out += c;
+  }
+  return out;
+}
+
+// All slashes as '/', dot segments still there: what an origin that merges first begins with.
+std::string merge_raw_slashes(std::string_view path) {
+  std::string out = "/";
+  for (std::size_t i = 0; i < path.size(); ++i) {
+    char c = path[i];
+    if (c == '%' && i + 2 < path.size() && path[i + 1] == '2' && base::to_lower(path[i + 2]) == 'f') c = '/', i += 2;
+    if (c != '/' || !out.ends_with('/')) out += c;
+  }
+  return out;
 }
 
 }  // namespace
@@ -145,13 +175,19 @@ std::optional<Url> Url::from_request(std::string_view scheme, std::string_view a
   url.port_ = parsed->port.value_or(default_port(url.scheme_));
   target = target.substr(0, target.find('#'));
   std::size_t question = target.find('?');
-  url.path_ = normalize_path(target.substr(0, question));
+  std::string_view path = target.substr(0, question);
+  url.path_ = normalize_path(path);
+  if (path.find("//") != path.npos || path.find("%2") != path.npos) {
+    std::string merged = merge_slashes(url.path_);
+    if (normalize_path(merge_raw_slashes(path)) != merged) return std::nullopt;
+    if (merged != url.path_) url.merged_path_ = std::move(merged);
+  }
   if (question != target.npos) url.query_ = target.substr(question + 1);
   return url;
 }
 
 base::UrlView Url::view() const {
-  return {scheme_, host_, port_, path_, query_};
+  return {scheme_, host_, port_, path_, query_, merged_path_};
 }
 
 std::string Url::to_string() const {

@@ -17,14 +17,15 @@ class Url {
   // one.
   static std::optional<Url> parse(std::string_view text);
   // From a request: `authority` is Host or :authority ("example.org", "example.org:8080", "[2001:db8::1]"), `target` in
-  // origin-form ("/a?b"), asterisk-form, or absolute-form (whose authority then wins, RFC 9112 3.2.2).
+  // origin-form ("/a?b"), asterisk-form, or absolute-form (whose authority then wins, RFC 9112 3.2.2). nullopt also
+  // for a path of which origins would serve different things (url.cpp).
   static std::optional<Url> from_request(std::string_view scheme, std::string_view authority, std::string_view target);
 
   base::UrlView view() const;
   std::string to_string() const;  // with the port if it is not the scheme's
 
  private:
-  std::string scheme_, host_, path_, query_;
+  std::string scheme_, host_, path_, merged_path_, query_;
   std::uint16_t port_ = 0;
 };
 

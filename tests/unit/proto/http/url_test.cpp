@@ -106,6 +106,32 @@ TEST(Url, paths_are_compared_without_their_disguises) {
   }
 }
 
+TEST(Url, the_path_as_most_origins_serve_it_stands_beside_the_one_sent) {
+  struct {
+    std::string_view target, path, merged;
+  } cases[] = {
+      {"/films/1", "/films/1", ""},
+      {"//films/1", "//films/1", "/films/1"},
+      {"/films%2f1", "/films%2F1", "/films/1"},
+      {"/%2Ffilms%2F%2f/1", "/%2Ffilms%2F%2F/1", "/films/1"},
+      {"/films///1/./x", "/films///1/x", "/films/1/x"},
+      {"/x/../films//1", "/films//1", "/films/1"},
+      {"/%20%252f", "/%20%252f", ""},
+      {"/%2", "/%252", ""},
+  };
+  for (const auto& c : cases) {
+    auto url = Url::from_request("http", "a.example", c.target);
+    ASSERT_TRUE(url) << c.target;
+    EXPECT_EQ(url->view().path, c.path);
+    EXPECT_EQ(url->view().merged_path, c.merged) << c.target;
+  }
+}
+
+TEST(Url, a_path_that_climbs_from_two_places_is_none) {
+  for (std::string_view target : {"/a//../b", "/x/..%2ffilms/1", "/maths%2f..%2fsecret", "/a%2f../b"})
+    EXPECT_FALSE(Url::from_request("http", "a.example", target)) << target;
+}
+
 TEST(Url, from_a_request_in_each_form) {
   struct {
     std::string_view scheme, authority, target, normal;
