@@ -118,8 +118,10 @@ ConfigText read_config(const std::string& directory, Diagnostics& diagnostics) {
     return std::nullopt;
   };
   config.sluice = read(directory + "/sluice.toml", true).value_or(SourceFile{directory + "/sluice.toml", ""});
-  if (auto policy = read(directory + "/policy.toml", false)) config.policy.push_back(std::move(*policy));
-  for (const std::string& path : policy_files(directory + "/policy.d", diagnostics))
+  std::vector<std::string> more = policy_files(directory + "/policy.d", diagnostics);
+  // No policy allows everything: that must be written down. A file that an editor or a script lost is not meant so.
+  if (auto policy = read(directory + "/policy.toml", more.empty())) config.policy.push_back(std::move(*policy));
+  for (const std::string& path : more)
     if (auto file = read(path, true)) config.policy.push_back(std::move(*file));
   config.block_page = read(directory + "/templates/block.html", false).value_or(SourceFile{});
   config.zone = zone_file(config);

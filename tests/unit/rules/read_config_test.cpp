@@ -51,8 +51,17 @@ TEST_F(ReadConfig, ReportsWhatCannotBeRead) {
                 "/policy.d/x.toml: error: cannot be read: Is a directory\n");
 }
 
-TEST_F(ReadConfig, AMissingPolicyIsAnEmptyOne) {
+// A lost file must not read as "everything is allowed".
+TEST_F(ReadConfig, NoPolicyAtAllIsAnError) {
   write("sluice.toml", rules::testing::plain_sluice);
+  rules::read_config(directory_, diagnostics_);
+  EXPECT_EQ(rules::testing::lines_of(diagnostics_),
+            directory_ + "/policy.toml: error: cannot be read: No such file or directory\n");
+}
+
+TEST_F(ReadConfig, FilesOfPolicyDAreAPolicy) {
+  write("sluice.toml", rules::testing::plain_sluice);
+  write("policy.d/10.toml", "");
   auto outcome = load(rules::read_config(directory_, diagnostics_));
   ASSERT_TRUE(outcome.loaded.snapshot) << outcome.said;
   EXPECT_TRUE(outcome.loaded.snapshot->rules.empty());
