@@ -20,12 +20,15 @@ void AccessLog::open(const std::string& where) {
 
 void AccessLog::reopen() {
   file_.reset();
+  torn_ = false;
+  if (where_ == "off" || where_ == "syslog") trouble_.clear();
   if (where_ == "off") return;
   if (where_ == "syslog") {
     openlog("sluice", LOG_NDELAY, LOG_DAEMON);
     return;
   }
-  file_.reset(::open(where_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640));
+  // O_NONBLOCK: a pipe that nobody reads is trouble to be told of, not something to wait for.
+  file_.reset(::open(where_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640));
   if (!file_) return complain(std::string("cannot be opened: ") + std::strerror(errno));
   trouble_.clear();
 }
@@ -47,14 +50,19 @@ void AccessLog::write(std::string_view lines) {
     lost_ += count(lines);
     return;
   }
-  while (!lines.empty()) {
-    ssize_t written = ::write(file_.get(), lines.data(), lines.size());
+  std::string mended;
+  std::string_view left = lines;
+  if (torn_) left = mended.assign(1, '\n').append(lines);
+  while (!left.empty()) {
+    ssize_t written = ::write(file_.get(), left.data(), left.size());
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) {
-      lost_ += count(lines);
+      lost_ += std::min(count(left), count(lines));
       return complain(std::string("cannot be written: ") + std::strerror(errno) + "; lines are lost, traffic goes on");
     }
-    lines.remove_prefix(static_cast<std::size_t>(written));
+    auto size = static_cast<std::size_t>(written);
+    if (size > 0) torn_ = left[size - 1] != '\n';
+    left.remove_prefix(size);
   }
   if (!trouble_.empty()) {
     logging::notice("access log " + where_ + " is written again; " + std::to_string(lost_) + " lines were lost so far");

@@ -24,6 +24,7 @@ class AccessLog {
 
   std::string where_ = "off";
   base::sys::UniqueFd file_;
+  bool torn_ = false;  // the file's last line lacks its end: the disk was full
   std::uint64_t lost_ = 0;
   std::string trouble_;
 };
