@@ -12,8 +12,10 @@
 namespace sluiced {
 namespace {
 
-constexpr std::size_t most_pending = 256 * 1024;  // bytes queued for a side before the other is not read any more
-constexpr std::size_t most_stash = 128 * 1024;    // unconsumed bytes of a side; a head is at most 64 KiB
+// What one flow can hold here: a side is read only while nothing waits to be sent to the other, so one read a side is
+// pending at most, and one read beyond an unfinished head is stashed. Thousands of stalled flows must fit a router.
+constexpr std::size_t most_read = 64 * 1024;      // bytes looked at a time; larger bodies are spliced
+constexpr std::size_t most_stash = 64 * 1024;     // unconsumed bytes of a side; a head is at most that
 constexpr std::size_t most_peek = 64 * 1024 + 1;  // one more than a hello may have
 
 }  // namespace
@@ -23,7 +25,7 @@ constexpr std::size_t most_peek = 64 * 1024 + 1;  // one more than a hello may h
 // Reads or peeks once if that is wanted and may bring something, and tells the machine what is unconsumed.
 bool FlowDriver::take_in(Leg& from) {
   if (from.mode == flow::Read::Mode::off || from.connecting) return false;
-  if (opposite(from).pending.size() > most_pending) return false;  // back-pressure: flush() brings us here again
+  if (!opposite(from).pending.empty()) return false;  // back-pressure: flush() brings us here again
 
   bool fresh = false;
   base::Bytes unconsumed = base::as_bytes(from.stash);
@@ -44,7 +46,7 @@ bool FlowDriver::take_in(Leg& from) {
   } else {
     bool room = from.stash.size() < most_stash;
     if (from.readable && !from.ended && room) {
-      ssize_t size = recv(from.fd.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+      ssize_t size = recv(from.fd.get(), buffer.data(), most_read, MSG_DONTWAIT);
       if (size < 0) {
         if (!would_block() && errno != EINTR) {
           from.failed = true;
@@ -55,7 +57,7 @@ bool FlowDriver::take_in(Leg& from) {
         from.ended = true;
       } else {
         auto count = static_cast<std::size_t>(size);
-        if (count < buffer.size() && !from.hung_up) from.readable = false;
+        if (count < most_read && !from.hung_up) from.readable = false;
         last_activity_ = worker_.loop().now();
         if (from.stash.empty()) {
           unconsumed = base::Bytes{buffer.data(), count};
