@@ -249,8 +249,11 @@ base::Result<base::WallTime> parse_time(std::string_view text, const policy::Zon
   }
   if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return bad();
   std::int64_t at = days * 86400 + hour * 3600 + minute * 60 + second;
-  // A local time is looked up twice, so that the offset is that of the moment meant.
-  if (!utc) at -= offset_at(zone, at - offset_at(zone, at));
+  if (!utc) {
+    // No zone is a day away from UTC, so these are the offsets on both sides of a change that may be near.
+    std::int32_t before = offset_at(zone, at - 86400), after = offset_at(zone, at + 86400);
+    at -= offset_at(zone, at - before) == before || offset_at(zone, at - after) != after ? before : after;
+  }
   return base::WallTime(std::chrono::seconds(at));
 }
 

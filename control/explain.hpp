@@ -24,6 +24,8 @@ struct ExplainInput {
 Reply explain(const ExplainInput& input);
 
 // "2026-11-22 10:15:00", "2026-11-22T10:15Z"; a time without Z is local to `zone`. `10:15` is that time on `now`'s day.
+// Of a local time that the clock shows twice the first is meant; one that it skips is as far behind the jump as it was
+// said to be (02:30 -> 03:30).
 base::Result<base::WallTime> parse_time(std::string_view text, const policy::Zone& zone, base::WallTime now);
 // Local time in `zone`, "2026-11-22 10:15:00".
 std::string format_time(base::WallTime time, const policy::Zone& zone);

@@ -1,22 +1,23 @@
 #include "daemon/bundle.hpp"
 
-#include <poll.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/capability.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <nlohmann/json.hpp>
+#include <string_view>
+#include <vector>
 
+#include "base/text.hpp"
 #include "daemon/sandbox.hpp"
 
 namespace sluiced {
 namespace {
-
-using Json = nlohmann::json;
 
 constexpr Account nobody{65534, 65534};    // the compiler's account: it owns nothing and needs none of its own
 constexpr unsigned compile_limit_s = 300;  // 5M names take seconds; beyond this something is wrong
@@ -25,15 +26,35 @@ void report(rules::Diagnostics& diagnostics, std::string message) {
   diagnostics.push_back({rules::Severity::error, "", 0, 0, std::move(message)});
 }
 
-Json to_json(const rules::Diagnostics& diagnostics) {
-  Json json = Json::array();
-  for (const rules::Diagnostic& each : diagnostics)
-    json.push_back({{"error", each.severity == rules::Severity::error},
-                    {"file", each.file},
-                    {"line", each.line},
-                    {"column", each.column},
-                    {"message", each.message}});
-  return json;
+// The child's report: of each diagnostic five lines, read back with nothing that could throw.
+std::string pack(const rules::Diagnostics& diagnostics) {
+  std::string text;
+  for (const rules::Diagnostic& each : diagnostics) {
+    text += each.severity == rules::Severity::error ? "error\n" : "warning\n";
+    text += std::to_string(each.line) + "\n" + std::to_string(each.column) + "\n";
+    for (std::string line : {each.file, each.message}) {
+      std::replace(line.begin(), line.end(), '\n', ' ');
+      text += line + "\n";
+    }
+  }
+  return text;
+}
+
+bool unpack_diagnostics(base::Bytes bytes, rules::Diagnostics& diagnostics) {
+  std::vector<std::string_view> lines = base::split(base::as_text(bytes), '\n');
+  if (lines.size() % 5 != 1) return false;  // what follows the last line end is empty
+  for (std::size_t at = 0; at + 5 <= lines.size(); at += 5) {
+    auto line = base::parse_number(lines[at + 1], 0xffffffff), column = base::parse_number(lines[at + 2], 0xffffffff);
+    if (!line || !column) return false;
+    diagnostics.push_back({lines[at] == "error" ? rules::Severity::error : rules::Severity::warning,
+                           std::string(lines[at + 3]), static_cast<std::uint32_t>(*line),
+                           static_cast<std::uint32_t>(*column), std::string(lines[at + 4])});
+  }
+  return true;
+}
+
+bool seal(int file) {
+  return fcntl(file, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0;
 }
 
 // The child's half: reads and compiles the lists, and writes the diagnostics and the image into two memfds.
@@ -43,7 +64,7 @@ Json to_json(const rules::Diagnostics& diagnostics) {
   if (geteuid() == 0 && !drop_to(nobody, {CAP_DAC_READ_SEARCH})) _exit(1);
   rules::Diagnostics diagnostics;
   rules::ListImage image = rules::compile_lists(lists, diagnostics);
-  std::string text = to_json(diagnostics).dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text = pack(diagnostics);
   auto write_all = [](int fd, base::Bytes bytes) {
     while (!bytes.empty()) {
       ssize_t written = ::write(fd, bytes.data(), bytes.size());
@@ -63,8 +84,8 @@ std::string how_it_ended(int status) {
 
 // The compiled image in a memfd; empty after an error.
 base::sys::UniqueFd compile(const std::vector<rules::ListDeclaration>& lists, rules::Diagnostics& diagnostics) {
-  base::sys::UniqueFd image(memfd_create("sluice-lists", MFD_CLOEXEC));
-  base::sys::UniqueFd result(memfd_create("sluice-list-report", MFD_CLOEXEC));
+  base::sys::UniqueFd image(memfd_create("sluice-lists", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  base::sys::UniqueFd result(memfd_create("sluice-list-report", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!image || !result)
     return report(diagnostics, std::string("memfd_create: ") + std::strerror(errno)), base::sys::UniqueFd{};
   pid_t child = fork();
@@ -75,13 +96,15 @@ base::sys::UniqueFd compile(const std::vector<rules::ListDeclaration>& lists, ru
   }
   if (status != 0)
     return report(diagnostics, "the lists could not be compiled: " + how_it_ended(status)), base::sys::UniqueFd{};
+  // Lists come from strangers. A child that one of them took over could have left a process behind that changes the
+  // image after it has been checked, or the report while it is read.
+  if (!seal(image.get()) || !seal(result.get()))
+    return report(diagnostics, std::string("the list compiler's files: ") + std::strerror(errno)),
+           base::sys::UniqueFd{};
   auto text = base::sys::MappedFile::map(result.get());
   if (!text) return report(diagnostics, text.error().message), base::sys::UniqueFd{};
-  Json json = Json::parse(base::as_text(text->bytes()), nullptr, false);
-  if (json.is_discarded()) return report(diagnostics, "the list compiler's report is damaged"), base::sys::UniqueFd{};
-  for (const Json& each : json)
-    diagnostics.push_back({each["error"].get<bool>() ? rules::Severity::error : rules::Severity::warning, each["file"],
-                           each["line"], each["column"], each["message"]});
+  if (!unpack_diagnostics(text->bytes(), diagnostics))
+    return report(diagnostics, "the list compiler's report is damaged"), base::sys::UniqueFd{};
   if (rules::has_errors(diagnostics)) return {};
   return image;
 }

@@ -1,6 +1,8 @@
 #include "daemon/channel.hpp"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include <array>
@@ -19,6 +21,16 @@ struct Header {
   std::uint8_t text_in_fd;
 };
 
+std::string text_of(int file) {
+  struct stat status;
+  int seals = fcntl(file, F_GET_SEALS);
+  constexpr int needed = F_SEAL_SHRINK | F_SEAL_WRITE;
+  if (seals < 0 || (seals & needed) != needed || fstat(file, &status) != 0) return {};
+  if (status.st_size > static_cast<off_t>(Channel::file_limit)) return {};
+  auto mapped = base::sys::MappedFile::map(file);
+  return mapped ? std::string(base::as_text(mapped->bytes())) : std::string();
+}
+
 }  // namespace
 
 base::Result<std::pair<Channel, Channel>> Channel::make_pair() {
@@ -29,7 +41,7 @@ base::Result<std::pair<Channel, Channel>> Channel::make_pair() {
 }
 
 bool Channel::send(MessageType type, std::string_view text, std::vector<int> fds) {
-  if (!socket_) return false;
+  if (!socket_ || text.size() > file_limit) return false;
   Header header{static_cast<std::uint8_t>(type), 0};
   base::sys::UniqueFd text_file;
   if (text.size() > text_limit) {
@@ -91,8 +103,7 @@ Channel::State Channel::receive(Message& message) {
     }
   }
   if (header.text_in_fd != 0 && !message.fds.empty()) {
-    auto file = base::sys::MappedFile::map(message.fds.back().get());
-    if (file) message.text = std::string(base::as_text(file->bytes()));
+    message.text = text_of(message.fds.back().get());
     message.fds.pop_back();
   }
   return State::message;

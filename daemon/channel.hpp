@@ -50,6 +50,7 @@ struct Message {
 class Channel {
  public:
   static constexpr std::size_t text_limit = 64 * 1024;
+  static constexpr std::size_t file_limit = 64 << 20;  // of text in a memfd: far above the longest list of connections
 
   Channel() = default;
   explicit Channel(base::sys::UniqueFd socket) : socket_(std::move(socket)) {}
@@ -60,11 +61,13 @@ class Channel {
   void close() { socket_.reset(); }
   base::sys::UniqueFd release() { return std::move(socket_); }
 
-  // Never blocks: false when the peer is gone or its queue is full. Text above text_limit goes as a memfd.
+  // Never blocks: false when the peer is gone or its queue is full, or the text is above file_limit. Text above
+  // text_limit goes as a memfd.
   bool send(MessageType type, std::string_view text = {}, std::vector<int> fds = {});
 
   enum class State { message, empty, closed };
-  // The next message, if one is waiting. Text that came as a memfd is read back into `text`.
+  // The next message, if one is waiting. Text that came as a memfd is read back into `text`; an unsealed file, which
+  // its sender could shorten under our eyes (SIGBUS), and one above file_limit read as empty.
   State receive(Message& message);
 
  private:

@@ -3,10 +3,24 @@
 // time (POLICY, "all of them at once"). So after "cannot redefine", the second definition is made harmless (a header is
 // renamed, a key is prefixed) on a copy of the text and the copy is parsed again; lines stay where they were. Columns
 // move only on the line that has been reported already. At most `most_doubles` rounds.
+//
+// toml++ 3.3 asserts that a table's name begins like a name: "[!x]" would end the process, or, without assertions, leave
+// the optimiser to believe that it can't happen. Its assertions throw here, and the throw is an error of the line.
 #include "rules/toml_tree.hpp"
 
 #include <algorithm>
 
+namespace {
+
+struct AssertionFailed {};
+constexpr void require(bool holds) {
+  if (!holds) throw AssertionFailed{};
+}
+
+}  // namespace
+
+#undef NDEBUG  // with it, toml++ makes assumptions of its assertions
+#define TOML_ASSERT(condition) require(static_cast<bool>(condition))
 #undef TOML_SHARED_LIB
 #undef TOML_HEADER_ONLY
 #define TOML_HEADER_ONLY 1
@@ -54,6 +68,24 @@ Node convert(const toml::node& from, const std::string* file) {
     node.kind = from.is_floating_point() ? Node::Kind::real : Node::Kind::time;
   }
   return node;
+}
+
+// nullopt: an assertion failed.
+std::optional<toml::parse_result> try_parse(std::string_view text) {
+  try {
+    return toml::parse(text);
+  } catch (const AssertionFailed&) {
+    return std::nullopt;
+  }
+}
+
+// The line on which an assertion fails: the last one of the shortest beginning on which one does.
+std::uint32_t line_of_failure(std::string_view text) {
+  std::vector<std::size_t> ends;
+  for (std::size_t end = text.find('\n'); end != text.npos; end = text.find('\n', end + 1)) ends.push_back(end);
+  auto first = std::partition_point(ends.begin(), ends.end(),
+                                    [&](std::size_t end) { return try_parse(text.substr(0, end + 1)); });
+  return static_cast<std::uint32_t>(first - ends.begin()) + 1;
 }
 
 // Where the text of `line` begins, its indent skipped; npos: there is none.
@@ -122,7 +154,12 @@ TomlFile parse_toml(const SourceFile& source, Diagnostics& diagnostics) {
   std::string text = source.text;
   std::uint32_t last_line = 0;
   for (int round = 0;; ++round) {
-    toml::parse_result parsed = toml::parse(std::string_view(text));
+    std::optional<toml::parse_result> attempt = try_parse(text);
+    if (!attempt) {
+      error(diagnostics, {&source.path, line_of_failure(text), 1}, "not TOML, expected a table's name after '['");
+      return {};
+    }
+    toml::parse_result& parsed = *attempt;
     if (parsed) return {convert(parsed.table(), &source.path), true};
     Place place = place_of(parsed.error().source(), &source.path);
     std::string reason = reason_of(parsed.error().description());

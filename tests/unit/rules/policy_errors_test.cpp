@@ -44,6 +44,9 @@ INSTANTIATE_TEST_SUITE_P(
         {"group.a = 3\n", "policy.toml:5:11: error: 'a' is an integer, expected a table\n"},
         {"[rule]\nname = 'x'\n", "policy.toml:5:1: error: 'rule' is a table, expected [[rule]] with double brackets\n"},
         {"x = [1,\n", "policy.toml:5:9: error: encountered end-of-file\n"},
+        {"[group.a]\n[!x]\n[group.b]\n", "policy.toml:6:1: error: not TOML, expected a table's name after '['\n"},
+        {"[\n", "policy.toml:5:1: error: not TOML, expected a table's name after '['\n"},
+        {"[[{", "policy.toml:5:1: error: not TOML, expected a table's name after '['\n"},
     }));
 
 INSTANTIATE_TEST_SUITE_P(
