@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -142,7 +143,13 @@ void Gateway::adopt(Message& message) {
   if (first) {
     for (auto& worker : workers_) worker->start();
   }
-  supervisor_.send(MessageType::policy_live, snapshot_->digest);
+  // Said once every worker has come to it.
+  auto behind = std::make_shared<std::atomic<std::size_t>>(workers_.size());
+  for (auto& worker : workers_) {
+    worker->post([this, behind, digest = snapshot_->digest] {
+      if (--*behind == 0) loop_.post([this, digest] { supervisor_.send(MessageType::policy_live, digest); });
+    });
+  }
 }
 
 base::Result<> Gateway::begin(const rules::Settings& settings) {

@@ -184,6 +184,7 @@ void Supervisor::hear_gateway() {
     if (state == Channel::State::closed) loop_.remove(gateway_.child->channel.fd());  // SIGCHLD tells the rest
     if (state != Channel::State::message) return;
     gateway_alive_ = loop_.now();
+    answer_reloads(message);
     if (message.type == MessageType::policy_live && !live_) {
       live_ = true;
       tend_ruleset();
@@ -199,6 +200,20 @@ void Supervisor::hear_gateway() {
   }
 }
 
+// Whoever is told "reloaded" may rely on it: every worker has judged its flows by the new policy.
+void Supervisor::answer_reloads(const Message& from_gateway) {
+  bool refused = from_gateway.type == MessageType::policy_refused;
+  if (!refused && from_gateway.type != MessageType::policy_live) return;
+  std::erase_if(announced_, [&](Announced& each) {
+    if (!refused && each.digest != from_gateway.text) return false;
+    if (refused)
+      each.reply = {2, "the gateway keeps its old policy: " + from_gateway.text + "\n", {{"error", from_gateway.text}}};
+    if (keeper_.child)
+      keeper_.child->channel.send(MessageType::answer, each.number + "\n" + control::to_line(each.reply));
+    return true;
+  });
+}
+
 void Supervisor::hear_keeper() {
   Message message;
   while (keeper_.child) {
@@ -208,6 +223,10 @@ void Supervisor::hear_keeper() {
     control::Reply reply;
     if (message.type == MessageType::reload) {
       reply = reload();
+      if (reply.exit == 0) {
+        announced_.push_back({message.text, snapshot_->digest, std::move(reply)});
+        continue;
+      }
     } else if (message.type == MessageType::down) {
       logging::notice("down: every rule is removed, then we stop");
       stop(true);

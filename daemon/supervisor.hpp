@@ -11,6 +11,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "control/protocol.hpp"
 #include "daemon/bundle.hpp"
@@ -52,6 +53,7 @@ class Supervisor {
   void send_policy();
   void send_log_settings();
   void hear_gateway();
+  void answer_reloads(const Message& from_gateway);
   void hear_keeper();
   void hear_signals();
   void child_ended(pid_t pid, int status);
@@ -79,6 +81,12 @@ class Supervisor {
   Role gateway_{.name = "gateway"}, keeper_{.name = "keeper"};
   base::Monotonic gateway_alive_{};
   bool live_ = false;  // the gateway has adopted a first policy
+  // Reloads that are answered once the gateway judges by them.
+  struct Announced {
+    std::string number, digest;
+    control::Reply reply;
+  };
+  std::vector<Announced> announced_;
   bool stopping_ = false, leave_nothing_ = false;
   int exit_code_ = exit_ok;
   base::Monotonic stop_by_{};
