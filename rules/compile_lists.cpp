@@ -4,8 +4,12 @@
 // Errors (the old policy stays): a file or folder that can't be read; a NUL in a file, which no text has, so it is
 // damaged, compressed or not a list; more tags than fit. Warnings: a list or a category that holds nothing.
 // Everything else that is no entry is counted and noted in the report of its file, and the other lines count.
+#include <xxhash.h>
+
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <random>
 #include <system_error>
 
@@ -31,14 +35,20 @@ std::string excerpt(std::string_view text) {
   return out;
 }
 
-std::uint64_t random_seed() {
+// Unknown to whoever publishes a list, so that nobody can make names collide on purpose, and the same for this machine,
+// so that the same lists give the same image (and the policy the same digest). Random where there is no machine-id(5).
+std::uint64_t seed_of_this_machine() {
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen("/etc/machine-id", "re"), std::fclose);
+  char id[64];
+  std::size_t size = file ? std::fread(id, 1, sizeof id, file.get()) : 0;
+  if (size >= 32) return XXH3_64bits_withSeed(id, size, 0x736c75696365);
   std::random_device random;
   return std::uint64_t{random()} << 32 | random();
 }
 
 class ListCompiler {
  public:
-  explicit ListCompiler(Diagnostics& diagnostics) : diagnostics_(diagnostics), writer_(random_seed()) {}
+  explicit ListCompiler(Diagnostics& diagnostics) : diagnostics_(diagnostics), writer_(seed_of_this_machine()) {}
 
   void compile(const ListDeclaration& list) {
     list_ = &list;

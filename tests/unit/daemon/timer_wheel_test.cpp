@@ -133,8 +133,12 @@ TEST(TimerWheel, AgreesWithASlowTwin) {
     std::vector<Timer*> fired = advance(wheel, now);
     for (std::size_t i = 0; i < timers.size(); ++i) {
       bool did = std::find(fired.begin(), fired.end(), &timers[i]) != fired.end();
-      if (deadlines[i] <= now - 2 * width) ASSERT_TRUE(did) << "timer " << i << " is late, step " << step;
-      if (deadlines[i] > now) ASSERT_FALSE(did) << "timer " << i << " is early, step " << step;
+      if (deadlines[i] <= now - 2 * width) {
+        ASSERT_TRUE(did) << "timer " << i << " is late, step " << step;
+      }
+      if (deadlines[i] > now) {
+        ASSERT_FALSE(did) << "timer " << i << " is early, step " << step;
+      }
     }
   }
 }
