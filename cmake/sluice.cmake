@@ -7,7 +7,8 @@ target_compile_options(sluice_flags INTERFACE
   -fstack-protector-strong -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
 target_compile_definitions(sluice_flags INTERFACE _TIME_BITS=64 _FILE_OFFSET_BITS=64 SLUICE_VERSION="${PROJECT_VERSION}")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  target_compile_options(sluice_flags INTERFACE -Wno-missing-field-initializers)
+  # -Wmaybe-uninitialized: GCC 12 sees it in std::optional and std::variant that are set (GCC bug 80635 and its kin).
+  target_compile_options(sluice_flags INTERFACE -Wno-missing-field-initializers -Wno-maybe-uninitialized)
 endif()
 if(SLUICE_SANITIZE)
   target_compile_options(sluice_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
