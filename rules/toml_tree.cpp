@@ -34,6 +34,7 @@ namespace rules {
 namespace {
 
 constexpr int most_doubles = 50;  // then the rest of the doubles waits for the next `check`
+constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
 constexpr std::string_view double_prefix = "sluice-double-";
 
 Place place_of(const toml::source_region& region, const std::string* file) {
@@ -86,6 +87,31 @@ std::uint32_t line_of_failure(std::string_view text) {
   auto first = std::partition_point(ends.begin(), ends.end(),
                                     [&](std::size_t end) { return try_parse(text.substr(0, end + 1)); });
   return static_cast<std::uint32_t>(first - ends.begin()) + 1;
+}
+
+// Where a character beyond ASCII stands outside of strings and comments, where TOML 1.0 has none; npos: nowhere. Looked
+// for by hand because toml++ 3.3 runs into __builtin_unreachable() on many of them.
+std::size_t stray_character(std::string_view text) {
+  std::size_t i = 0;
+  while (i < text.size()) {
+    char c = text[i];
+    if (static_cast<unsigned char>(c) >= 0x80) return i;
+    if (c == '#') {
+      i = std::min(text.find('\n', i), text.size());
+    } else if (c == '"' || c == '\'') {
+      bool long_string = text.size() - i >= 3 && text[i + 1] == c && text[i + 2] == c;
+      std::string_view closing = long_string ? text.substr(i, 3) : text.substr(i, 1);
+      for (i += closing.size(); i < text.size() && !text.substr(i).starts_with(closing); ++i) {
+        if (!long_string && text[i] == '\n') break;  // never closed: toml++ says so
+        if (c == '"' && text[i] == '\\') ++i;
+      }
+      i = std::min(i + closing.size(), text.size());
+      while (long_string && i < text.size() && text[i] == c) ++i;  // quotes right before the closing three are text
+    } else {
+      ++i;
+    }
+  }
+  return text.npos;
 }
 
 // Where the text of `line` begins, its indent skipped; npos: there is none.
@@ -152,6 +178,15 @@ std::string_view kind_name(Node::Kind kind) {
 
 TomlFile parse_toml(const SourceFile& source, Diagnostics& diagnostics) {
   std::string text = source.text;
+  if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
+  if (std::size_t stray = stray_character(text); stray != text.npos) {
+    auto line = static_cast<std::uint32_t>(
+        std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(stray), '\n') + 1);
+    std::size_t line_start = stray == 0 ? 0 : text.rfind('\n', stray - 1) + 1;
+    error(diagnostics, {&source.path, line, static_cast<std::uint32_t>(stray - line_start + 1)},
+          "a character beyond ASCII outside of quotes; expected it in a \"string\" or a # comment");
+    return {};
+  }
   std::uint32_t last_line = 0;
   for (int round = 0;; ++round) {
     std::optional<toml::parse_result> attempt = try_parse(text);

@@ -47,6 +47,12 @@ INSTANTIATE_TEST_SUITE_P(
         {"[group.a]\n[!x]\n[group.b]\n", "policy.toml:6:1: error: not TOML, expected a table's name after '['\n"},
         {"[\n", "policy.toml:5:1: error: not TOML, expected a table's name after '['\n"},
         {"[[{", "policy.toml:5:1: error: not TOML, expected a table's name after '['\n"},
+        {"# caf\u00e9 \"\nx = 1 \u00e9\n",
+         "policy.toml:6:7: error: a character beyond ASCII outside of quotes; expected it in a \"string\" or a # "
+         "comment\n"},
+        {"\u00e9 = \"\"\"a\\\"\"\"\"\n",
+         "policy.toml:5:1: error: a character beyond ASCII outside of quotes; expected it in a \"string\" or a # "
+         "comment\n"},
     }));
 
 INSTANTIATE_TEST_SUITE_P(
