@@ -3,6 +3,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,3 +33,13 @@ struct FiveTuple {
 };
 
 }  // namespace base
+
+template <>
+struct std::hash<base::FiveTuple> {
+  std::size_t operator()(const base::FiveTuple& tuple) const noexcept {
+    std::hash<base::IpAddress> address;
+    std::size_t ports = std::size_t{tuple.client.port} << 16 | tuple.origin.port;
+    std::size_t addresses = address(tuple.client.address) * 31 + address(tuple.origin.address);
+    return (addresses ^ static_cast<std::size_t>(tuple.protocol)) * 31 + ports * 0x9e3779b97f4a7c15u;
+  }
+};

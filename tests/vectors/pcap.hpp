@@ -2,7 +2,7 @@
 // side.
 //
 // Reads classic pcap (both byte orders, micro- and nanoseconds) and pcapng (sections, interfaces, enhanced and simple
-// packets) over Ethernet with VLAN tags and PPPoE, Linux cooked v1 and v2, BSD loopback and raw IP; looks into IP-in-IP
+// packets) over Ethernet with VLAN tags and PPPoE, PPP, Linux cooked v1 and v2, BSD loopback and raw IP; looks into IP-in-IP
 // and VXLAN. Left out on purpose: IP fragments, other tunnels, checksums. What cannot be read is skipped, a file cut
 // short ends early.
 #pragma once
@@ -105,6 +105,12 @@ inline void for_each_frame(base::Bytes file, const OnFrame& on_frame) {
   }
 }
 
+inline base::Bytes ip_packet_in_ppp(base::ByteReader reader) {
+  std::uint16_t protocol = reader.u16();
+  if (protocol == 0xff03) protocol = reader.u16();  // address and control before it (RFC 1662 3.1)
+  return protocol == 0x0021 || protocol == 0x0057 ? reader.rest() : base::Bytes{};
+}
+
 // The IP packet in a frame; empty if there is none.
 inline base::Bytes ip_packet_in(std::uint32_t link_type, base::Bytes frame) {
   base::ByteReader reader(frame);
@@ -114,6 +120,8 @@ inline base::Bytes ip_packet_in(std::uint32_t link_type, base::Bytes frame) {
       reader.skip(12);
       ether_type = reader.u16();
       break;
+    case 9:
+      return ip_packet_in_ppp(reader);
     case 113:  // Linux cooked
       reader.skip(14);
       ether_type = reader.u16();
@@ -139,8 +147,7 @@ inline base::Bytes ip_packet_in(std::uint32_t link_type, base::Bytes frame) {
   }
   if (ether_type == 0x8864) {  // PPPoE session
     reader.skip(6);
-    std::uint16_t ppp_protocol = reader.u16();
-    return ppp_protocol == 0x0021 || ppp_protocol == 0x0057 ? reader.rest() : base::Bytes{};
+    return ip_packet_in_ppp(reader);
   }
   return ether_type == 0x0800 || ether_type == 0x86dd ? reader.rest() : base::Bytes{};
 }
