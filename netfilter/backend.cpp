@@ -15,11 +15,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <functional>
 #include <optional>
 
 #include "base/text.hpp"
 #include "netfilter/iptables_text.hpp"
 #include "netfilter/netlink/socket.hpp"
+#include "netfilter/queue.hpp"
 #include "netfilter/run_program.hpp"
 
 namespace netfilter {
@@ -52,6 +54,37 @@ constexpr std::string_view iptables_probe = R"(*mangle
 -A SLUICE_PROBE -p tcp -j TPROXY --on-port 1 --tproxy-mark 1/1
 COMMIT
 )";
+
+// What the kernel lane adds. The queue is asked for in its own table: it may be missing alone.
+constexpr std::string_view nftables_gate_probe = R"(table inet sluice_probe {
+  chain forward {
+    type filter hook forward priority filter - 5; policy accept;
+    meta l4proto tcp @ih,0,8 >= 0 ct mark set ct mark & 0xfffffff8 | 4 meta mark set 3 accept
+    udp dport 1 @th,64,1 1 drop
+    ct mark & 7 == 6 meta l4proto tcp reject with tcp reset
+  }
+}
+)";
+constexpr std::string_view nftables_queue_probe = R"(table inet sluice_probe {
+  chain forward {
+    type filter hook forward priority filter - 5; policy accept;
+    meta l4proto tcp queue num 65534-65535
+  }
+}
+)";
+constexpr std::string_view xt_queue_probe = R"(*filter
+:SLUICE_PROBE - [0:0]
+-A SLUICE_PROBE -m connmark ! --mark 1/1 -j CONNMARK --set-xmark 1/1
+-A SLUICE_PROBE -p tcp -m mark --mark 1/1 -j NFQUEUE --queue-balance 65534:65535
+-A SLUICE_PROBE -j MARK --set-xmark 0/1
+COMMIT
+)";
+constexpr std::string_view xt_payload_probe = R"(*filter
+:SLUICE_PROBE - [0:0]
+-A SLUICE_PROBE -p tcp -m bpf --bytecode "1,6 0 0 0" -j RETURN
+COMMIT
+)";
+constexpr std::string_view xt_probe_removal = "*filter\n-F SLUICE_PROBE\n-X SLUICE_PROBE\nCOMMIT\n";
 
 bool kernel_has_ipv6() {
   return access("/proc/net/if_inet6", F_OK) == 0;
@@ -94,39 +127,56 @@ base::Result<> replace(const Family& family, std::string_view rendered) {
   }
 }
 
-base::Result<> probe_iptables() {
+// Puts rules really in and out: a dry run does not ask the kernel.
+base::Result<> try_iptables(std::string_view rules, std::string_view removal) {
   for (const Family* family : {&v4, &v6}) {
     if (family == &v6 && !kernel_has_ipv6()) continue;
-    // Really put in and out: a dry run does not ask the kernel.
-    if (auto tried = restore(*family, iptables_probe); !tried) return std::move(tried).error();
-    if (auto removed = restore(*family, "*mangle\n-F SLUICE_PROBE\n-X SLUICE_PROBE\nCOMMIT\n"); !removed)
-      return std::move(removed).error();
+    if (auto tried = restore(*family, rules); !tried) return std::move(tried).error();
+    if (auto removed = restore(*family, removal); !removed) return std::move(removed).error();
   }
   return base::Nothing{};
 }
 
-// Whether table `inet sluice` has a rule. Every ruleset of ours has one, a flushed table has none.
-bool nftables_in_place() {
+base::Result<> probe_iptables() {
+  return try_iptables(iptables_probe, "*mangle\n-F SLUICE_PROBE\n-X SLUICE_PROBE\nCOMMIT\n");
+}
+
+// Dumps the objects of one kind, of table `inet sluice` if `table` names it.
+void ask_nftables(int kind, const char* table, std::uint8_t family, const std::function<bool(const nlmsghdr&)>& each) {
   base::Result<NetlinkSocket> socket = NetlinkSocket::open(NETLINK_NETFILTER);
-  if (!socket) return false;
+  if (!socket) return;
   NetlinkBuffer buffer;
   nlmsghdr* message = mnl_nlmsg_put_header(buffer.data());
-  message->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE;
+  message->nlmsg_type = static_cast<std::uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | kind);
   auto* header = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(nfgenmsg)));
-  header->nfgen_family = NFPROTO_INET;
+  header->nfgen_family = family;
   header->version = NFNETLINK_V0;
-  mnl_attr_put_strz(message, NFTA_RULE_TABLE, "sluice");
+  if (table != nullptr) mnl_attr_put_strz(message, NFTA_RULE_TABLE, table);
+  socket->dump(*message, each);
+}
+
+// Whether table `inet sluice` has a rule. Every ruleset of ours has one, a flushed table has none.
+bool nftables_in_place() {
   bool found = false;
-  socket->dump(*message, [&](const nlmsghdr& answer) {
+  ask_nftables(NFT_MSG_GETRULE, "sluice", NFPROTO_INET, [&](const nlmsghdr& answer) {
     found |= (answer.nlmsg_type & 0xff) == NFT_MSG_NEWRULE;
     return !found;
   });
   return found;
 }
 
-bool hooks_in_place(const Family& family) {
-  base::Result<ProgramOutput> saved = run({family.save});
-  return saved && iptables_in_place(saved->output);
+bool hooks_in_place(bool queue_only) {
+  for (const Family* family : {&v4, &v6}) {
+    if (family == &v6 && !kernel_has_ipv6()) continue;
+    base::Result<ProgramOutput> saved = run({family->save});
+    if (!saved || !iptables_in_place(saved->output, queue_only)) return false;
+  }
+  return true;
+}
+
+base::Result<> replace_both(const IptablesText& text) {
+  if (base::Result<> replaced = replace(v4, text.v4); !replaced || !kernel_has_ipv6()) return replaced;
+  return replace(v6, text.v6);
 }
 
 }  // namespace
@@ -140,11 +190,30 @@ base::Result<Backend> probe_backend() {
                                  iptables.error().message);
 }
 
+base::Result<bool> probe_native_queue(Backend backend) {
+  base::Result<PacketQueue> queue = PacketQueue::open({{.number = 65535}});
+  if (!queue) return std::move(queue).error();
+  base::Result<> xt = try_iptables(xt_queue_probe, xt_probe_removal);
+  if (backend == Backend::iptables) {
+    if (xt) xt = try_iptables(xt_payload_probe, xt_probe_removal);
+    if (!xt) return std::move(xt).error();
+    return false;
+  }
+  if (auto rules = run({"nft", "-c", "-f", "-"}, nftables_gate_probe); !rules) return std::move(rules).error();
+  base::Result<ProgramOutput> native = run({"nft", "-c", "-f", "-"}, nftables_queue_probe);
+  if (native) return true;
+  if (xt) return false;
+  return base::environment_error(native.error().message + "; " + xt.error().message);
+}
+
 base::Result<> apply(Backend backend, const DivertPlan& plan, RulesetState state) {
-  if (backend == Backend::nftables) return done(run({"nft", "-f", "-"}, render_nftables(plan, state)));
-  IptablesText text = render_iptables(plan, state);
-  if (base::Result<> replaced = replace(v4, text.v4); !replaced || !kernel_has_ipv6()) return replaced;
-  return replace(v6, text.v6);
+  if (backend == Backend::iptables) return replace_both(render_iptables(plan, state));
+  IptablesText queue = render_iptables_queue(plan, state);
+  if (!queue.v4.empty())
+    if (auto queued = replace_both(queue); !queued) return queued;
+  base::Result<> applied = done(run({"nft", "-f", "-"}, render_nftables(plan, state)));
+  if (applied && queue.v4.empty() && plan.queues.count > 0 && !plan.queues.native) return replace_both({});
+  return applied;
 }
 
 base::Result<> remove_all() {
@@ -157,9 +226,25 @@ base::Result<> remove_all() {
   return base::Nothing{};
 }
 
-bool is_applied(Backend backend) {
-  if (backend == Backend::nftables) return nftables_in_place();
-  return hooks_in_place(v4) && (!kernel_has_ipv6() || hooks_in_place(v6));
+bool is_applied(Backend backend, const DivertPlan& plan, RulesetState state) {
+  if (backend == Backend::iptables) return hooks_in_place(false);
+  return nftables_in_place() && (render_iptables_queue(plan, state).v4.empty() || hooks_in_place(true));
+}
+
+bool has_flowtable() {
+  bool found = false;
+  ask_nftables(NFT_MSG_GETFLOWTABLE, nullptr, NFPROTO_UNSPEC, [&](const nlmsghdr& answer) {
+    found |= (answer.nlmsg_type & 0xff) == NFT_MSG_NEWFLOWTABLE;
+    return !found;
+  });
+  return found;
+}
+
+std::string list_rules() {
+  std::string rules;
+  for (const auto& tool : {std::vector<std::string>{"nft", "-t", "list", "ruleset"}, {v4.save}, {v6.save}})
+    if (auto listed = run(tool)) rules += listed->output;
+  return rules;
 }
 
 }  // namespace netfilter

@@ -14,12 +14,21 @@ enum class Backend { nftables, iptables };
 // `auto`: nftables where `nft` works and knows tproxy, else iptables. The error says what was tried and how it failed.
 base::Result<Backend> probe_backend();
 
-// Replaces our rules by the plan's: atomically with nft; with iptables one commit per table and family. Idempotent. A
-// failure leaves the old rules and returns the tool's own words.
+// How this kernel can hand packets to the kernel lane's gate: by nft's own `queue` (true; nftables backend only) or by xt
+// NFQUEUE (false). An error: not at all, with what was tried and how it failed.
+base::Result<bool> probe_native_queue(Backend backend);
+
+// Replaces our rules by the plan's: atomically with nft; with iptables one commit per table and family. Where nftables
+// queues by xt NFQUEUE, that part is there before and gone after. Idempotent. A failure leaves the old rules and
+// returns the tool's own words.
 base::Result<> apply(Backend backend, const DivertPlan& plan, RulesetState state);
 // Removes every rule of ours from both backends (a change of `firewall` leaves nothing behind). Nothing there: success.
 base::Result<> remove_all();
 // Whether our rules are still in place as apply() left them (somebody may have flushed them).
-bool is_applied(Backend backend);
+bool is_applied(Backend backend, const DivertPlan& plan, RulesetState state);
+// Whether a flowtable exists in this network namespace: a first, cheap question before offload.hpp's.
+bool has_flowtable();
+// Every rule there is, as the tools list it, without the contents of sets.
+std::string list_rules();
 
 }  // namespace netfilter

@@ -22,12 +22,33 @@ struct DivertPlan {
     std::string interface;
     std::uint16_t listener_port = 0;
   };
+  // Which way a group's TLS (TCP to the tls ports) goes.
+  enum class Tls {
+    proxy,  // TPROXY
+    gate,   // the kernel lane: forwarded, its hello looked at in the queue
+    off,    // left alone (tls = "off")
+  };
+  enum class Quic {
+    pass,    // left alone
+    gate,    // the kernel lane
+    refuse,  // ICMP port unreachable
+  };
   // What the ruleset itself must know of a group.
   struct Group {
     std::string name;
-    bool closed = false;      // if_down = "closed"
-    bool divert_tls = true;   // tls = "off": not diverted
-    bool block_quic = false;  // UDP to the quic ports is refused
+    bool closed = false;  // if_down = "closed"
+    Tls tls = Tls::proxy;
+    Quic quic = Quic::pass;
+  };
+  // The kernel lane's queues: `count` (one a worker) for each of what clients send by TCP, what origins send by TCP, and
+  // what clients send by UDP, counted up from `first` in that order. count = 0: no kernel lane; no group may ask for it.
+  struct Queues {
+    std::uint16_t first = 0, count = 0;
+    bool native = false;  // nftables backend: by nft's own `queue`; else its marks are queued by xt NFQUEUE
+    bool operator==(const Queues&) const = default;
+    std::uint16_t of_clients() const { return first; }
+    std::uint16_t of_origins() const { return static_cast<std::uint16_t>(first + count); }
+    std::uint16_t of_quic() const { return static_cast<std::uint16_t>(first + 2 * count); }
   };
 
   std::vector<Lan> lan;
@@ -40,6 +61,7 @@ struct DivertPlan {
   std::uint32_t mark_mask = 0x70000000;
 
   std::vector<Group> groups;  // [0] is default
+  Queues queues;
   // Membership, strongest first as POLICY 5 has it; values are indices into `groups`.
   struct MacMember {
     base::MacAddress mac;
@@ -73,6 +95,9 @@ struct IptablesText {
   std::string v4, v6;
 };
 IptablesText render_iptables(const DivertPlan& plan, RulesetState state);
+// What the nftables backend needs besides on a kernel without nft `queue`: chains that do nothing but queue what its
+// table has marked and take the gate's answers. Empty where it needs nothing.
+IptablesText render_iptables_queue(const DivertPlan& plan, RulesetState state);
 
 bool has_closed_group(const DivertPlan& plan);
 

@@ -11,7 +11,7 @@ namespace netfilter {
 // removed. An empty `rendered` removes everything of ours; the result is then empty if there is nothing.
 std::string replace_iptables(std::string_view saved, std::string_view rendered);
 
-// Whether `saved` has each of our hooks once and our chains are not empty.
-bool iptables_in_place(std::string_view saved);
+// Whether `saved` has each of our hooks once and our chains are not empty; `queue_only`: of render_iptables_queue().
+bool iptables_in_place(std::string_view saved, bool queue_only = false);
 
 }  // namespace netfilter

@@ -6,16 +6,19 @@ namespace netfilter {
 
 std::string Treatment::name() const {
   std::string text = closed ? "closed" : "open";
-  if (tls_off) text += "_tlsoff";
-  if (quic_blocked) text += "_noquic";
+  if (tls == DivertPlan::Tls::off) text += "_tlsoff";
+  if (tls == DivertPlan::Tls::gate) text += "_gate";
+  if (quic == DivertPlan::Quic::refuse) text += "_noquic";
+  if (quic == DivertPlan::Quic::gate) text += "_quic";
   return text;
 }
 
 Treatment treatment_of(const DivertPlan::Group& group, RulesetState state) {
-  bool running = state == RulesetState::running;
-  return {.closed = group.closed,
-          .tls_off = group.closed && running && !group.divert_tls,
-          .quic_blocked = running && group.block_quic};
+  if (state == RulesetState::closed) return {.closed = group.closed};
+  Treatment treatment{.closed = group.closed, .tls = group.tls, .quic = group.quic};
+  // To an open group, TLS that is left alone and TLS that TPROXY takes are one: neither is refused.
+  if (!group.closed && group.tls == DivertPlan::Tls::off) treatment.tls = DivertPlan::Tls::proxy;
+  return treatment;
 }
 
 std::vector<Treatment> treatments(const DivertPlan& plan, RulesetState state) {

@@ -43,18 +43,34 @@ std::string rules_of(Backend backend) {
 
 TEST_P(BackendTest, AppliesTwiceAsOnceAndLeavesNothing) {
   std::string before = rules_of(GetParam());
-  EXPECT_FALSE(is_applied(GetParam()));
-  ASSERT_GOOD(apply(GetParam(), school_plan(), RulesetState::running));
-  EXPECT_TRUE(is_applied(GetParam()));
+  for (DivertPlan plan : {school_plan(), gate_plan()}) {
+  EXPECT_FALSE(is_applied(GetParam(), plan, RulesetState::running));
+  ASSERT_GOOD(apply(GetParam(), plan, RulesetState::running));
+  EXPECT_TRUE(is_applied(GetParam(), plan, RulesetState::running));
   std::string once = rules_of(GetParam());
-  ASSERT_GOOD(apply(GetParam(), school_plan(), RulesetState::running));
+  ASSERT_GOOD(apply(GetParam(), plan, RulesetState::running));
   EXPECT_EQ(rules_of(GetParam()), once);
-  ASSERT_GOOD(apply(GetParam(), school_plan(), RulesetState::closed));
-  EXPECT_TRUE(is_applied(GetParam()));
+  ASSERT_GOOD(apply(GetParam(), plan, RulesetState::closed));
+  EXPECT_TRUE(is_applied(GetParam(), plan, RulesetState::closed));
   ASSERT_GOOD(remove_all());
-  EXPECT_FALSE(is_applied(GetParam()));
+  EXPECT_FALSE(is_applied(GetParam(), plan, RulesetState::closed));
   EXPECT_EQ(rules_of(GetParam()), before);
   ASSERT_GOOD(remove_all());
+  }
+}
+
+TEST_P(BackendTest, TheQueueIsFoundByAskingTheKernel) {
+  auto native = probe_native_queue(GetParam());
+  ASSERT_TRUE(native) << native.error().message;
+  EXPECT_EQ(rules_of(GetParam()).find("PROBE"), std::string::npos);
+}
+
+TEST(Backend, NoticesThatSomebodyFlushedTheQueueBesideNftables) {
+  SLUICE_NEEDS_FRESH_NETWORK();
+  ASSERT_GOOD(apply(Backend::nftables, gate_plan(), RulesetState::running));
+  EXPECT_TRUE(is_applied(Backend::nftables, gate_plan(), RulesetState::running));
+  (void)run_program({"ip6tables", "-F", "FORWARD"});
+  EXPECT_FALSE(is_applied(Backend::nftables, gate_plan(), RulesetState::running));
 }
 
 TEST_P(BackendTest, AFailureTellsTheToolsWordsAndKeepsTheOldRules) {
@@ -76,7 +92,7 @@ TEST_P(BackendTest, NoticesThatSomebodyFlushedTheRules) {
     (void)run_program({"nft", "flush", "table", "inet", "sluice"});
   else
     (void)run_program({"ip6tables", "-t", "mangle", "-F"});
-  EXPECT_FALSE(is_applied(GetParam()));
+  EXPECT_FALSE(is_applied(GetParam(), home_plan(), RulesetState::running));
 }
 
 TEST_P(BackendTest, TheHeartbeatKnowsWhetherTheRulesAreThere) {

@@ -42,16 +42,19 @@ TEST(IptablesText, InPlaceMeansEveryHookOnceAndRulesBehindThem) {
   std::string saved =
       "*filter\n-A FORWARD -j SLUICE_FWD\n-A OUTPUT -j SLUICE_UP\n-A SLUICE_FWD -m conntrack --ctstate "
       "UNTRACKED\nCOMMIT\n"
-      "*mangle\n-A PREROUTING -j SLUICE_PRE\n-A OUTPUT -j SLUICE_OUT\nCOMMIT\n";
+      "*mangle\n-A PREROUTING -j SLUICE_PRE\n-A FORWARD -j SLUICE_CLEAN\n-A OUTPUT -j SLUICE_OUT\nCOMMIT\n";
   EXPECT_TRUE(iptables_in_place(saved));
   for (const char* line : {"-A FORWARD -j SLUICE_FWD\n", "-A OUTPUT -j SLUICE_UP\n", "-A PREROUTING -j SLUICE_PRE\n",
-                           "-A OUTPUT -j SLUICE_OUT\n", "-A SLUICE_FWD -m conntrack --ctstate UNTRACKED\n"}) {
+                           "-A FORWARD -j SLUICE_CLEAN\n", "-A OUTPUT -j SLUICE_OUT\n", "-A SLUICE_FWD -m conntrack --ctstate UNTRACKED\n"}) {
     std::string without = saved;
     without.erase(without.find(line), std::string(line).size());
     EXPECT_FALSE(iptables_in_place(without)) << line;
   }
   EXPECT_FALSE(iptables_in_place("*filter\n-A FORWARD -j SLUICE_FWD\n" + saved.substr(8))) << "hooked twice";
   EXPECT_FALSE(iptables_in_place(""));
+  const char* queue = "*filter\n-A FORWARD -j SLUICE_FWD\n-A SLUICE_FWD -j SLUICE_QUEUE\nCOMMIT\n";
+  EXPECT_TRUE(iptables_in_place(queue, true));
+  EXPECT_FALSE(iptables_in_place(queue, false));
 }
 
 }  // namespace

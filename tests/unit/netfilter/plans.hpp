@@ -30,10 +30,12 @@ inline DivertPlan school_plan() {
   plan.inner = {prefix("10.20.0.0/16"), prefix("fd00:20::/48")};
   plan.http = {80, 8080};
   plan.mark_mask = 0x0000e000;
-  plan.groups = {{.name = "default", .block_quic = true},
+  using Tls = DivertPlan::Tls;
+  using Quic = DivertPlan::Quic;
+  plan.groups = {{.name = "default", .quic = Quic::refuse},
                  {.name = "students", .closed = true},
-                 {.name = "staff", .divert_tls = false},
-                 {.name = "exams", .closed = true, .divert_tls = false, .block_quic = true}};
+                 {.name = "staff", .tls = Tls::off},
+                 {.name = "exams", .closed = true, .tls = Tls::off, .quic = Quic::refuse}};
   plan.macs = {{mac("02:00:00:aa:bb:cc"), 1}, {mac("02:00:00:aa:bb:cd"), 0}};
   plan.prefixes = {{prefix("10.20.0.9"), 2},
                    {prefix("10.20.1.0/24"), 3},
@@ -41,6 +43,24 @@ inline DivertPlan school_plan() {
                    {prefix("fd00:20::9"), 2},
                    {prefix("fd00:20::/48"), 1}};
   plan.interfaces = {{"br-guest", 1}};
+  return plan;
+}
+
+// The school with a kernel lane: everybody by name, exams decrypted, staff left alone.
+inline DivertPlan gate_plan() {
+  DivertPlan plan = school_plan();
+  using Tls = DivertPlan::Tls;
+  using Quic = DivertPlan::Quic;
+  plan.groups = {{.name = "default", .tls = Tls::gate, .quic = Quic::gate},
+                 {.name = "students", .closed = true, .tls = Tls::gate, .quic = Quic::gate},
+                 {.name = "staff", .tls = Tls::off},
+                 {.name = "exams", .closed = true, .tls = Tls::proxy, .quic = Quic::refuse}};
+  plan.queues = {.first = 8129, .count = 2};
+  return plan;
+}
+inline DivertPlan native_gate_plan() {
+  DivertPlan plan = gate_plan();
+  plan.queues.native = true;
   return plan;
 }
 

@@ -35,7 +35,9 @@ std::vector<Case> cases() {
   return {{"home.running", home_plan(), RulesetState::running},
           {"home.closed", home_plan(), RulesetState::closed},
           {"school.running", school_plan(), RulesetState::running},
-          {"school.closed", school_plan(), RulesetState::closed}};
+          {"school.closed", school_plan(), RulesetState::closed},
+          {"gate.running", gate_plan(), RulesetState::running},
+          {"gate.closed", gate_plan(), RulesetState::closed}};
 }
 
 TEST(RulesetText, IsTheGoldenOne) {
@@ -45,6 +47,16 @@ TEST(RulesetText, IsTheGoldenOne) {
     compare_with_golden(one.name + std::string(".v4.iptables"), text.v4);
     compare_with_golden(one.name + std::string(".v6.iptables"), text.v6);
   }
+  compare_with_golden("native.running.nft", render_nftables(native_gate_plan(), RulesetState::running));
+  IptablesText queue = render_iptables_queue(gate_plan(), RulesetState::running);
+  compare_with_golden("queue.running.v4.iptables", queue.v4);
+  compare_with_golden("queue.running.v6.iptables", queue.v6);
+}
+
+TEST(RulesetText, TheQueueBesideNftablesIsThereOnlyWhereItIsNeeded) {
+  EXPECT_EQ(render_iptables_queue(gate_plan(), RulesetState::closed).v4, "");
+  EXPECT_EQ(render_iptables_queue(native_gate_plan(), RulesetState::running).v4, "");
+  EXPECT_EQ(render_iptables_queue(school_plan(), RulesetState::running).v6, "");
 }
 
 void expect_accepted(const std::vector<std::string>& tool, const std::string& text) {
@@ -70,6 +82,9 @@ TEST(RulesetText, IsAcceptedByTheTools) {
     expect_accepted({"iptables-restore", "--test", "--noflush"}, text.v4);
     expect_accepted({"ip6tables-restore", "--test", "--noflush"}, text.v6);
   }
+  IptablesText queue = render_iptables_queue(gate_plan(), RulesetState::running);
+  expect_accepted({"iptables-restore", "--test", "--noflush"}, queue.v4);
+  expect_accepted({"ip6tables-restore", "--test", "--noflush"}, queue.v6);
 }
 
 TEST(RulesetText, WithoutClosedGroupsNothingIsRefusedBeforeTheStart) {
@@ -89,7 +104,7 @@ TEST(RulesetText, ManyPortsAreSplitForMultiport) {
 }
 
 TEST(RulesetText, ChainNamesFitIptables) {
-  Treatment longest{.closed = true, .tls_off = true, .quic_blocked = true};
+  Treatment longest{.closed = true, .tls = DivertPlan::Tls::off, .quic = DivertPlan::Quic::refuse};
   EXPECT_LE(("SLUICE_" + longest.name()).size(), 28u);
 }
 

@@ -1,0 +1,315 @@
+// Connections as conntrack tells them (nf_conntrack_netlink.c): an entry has two tuples, the one that its first packet
+// had and the one that answers are expected to have. Without NAT the second is the first turned round; DNAT shows as
+// another source of the answers, SNAT as another destination. The forward hook lies behind DNAT and ahead of SNAT, so
+// what passes there is (original source -> reply source).
+//
+// - The kernel filters a dump by mark: entries of no interest cost a walk over their bucket and no message.
+// - Never a zeroing dump (IPCTNL_MSG_CT_GET_CTRZERO): it takes the counters away from every other reader (FACTS 3.4).
+// - Requests do not ask for an acknowledgement. The kernel works through all messages of one send() before it returns,
+//   and answers only what it refuses; whatever is not in the socket by then will not come. So a batch of changes is one
+//   send and one fruitless recv, and one recv more for each entry that has gone.
+// - Dumps have a socket of their own: a request may be made while one is read.
+#include "netfilter/netlink/conntrack.hpp"
+
+#include <arpa/inet.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+namespace netfilter {
+namespace {
+
+constexpr std::size_t changes_at_once = 64;  // 64 refusals fit into a socket's ordinary buffer
+constexpr std::size_t change_room = 160;     // an IPv6 tuple in a zone, and the mark: 132 octets
+
+base::Error failed(int error) {
+  return base::environment_error(std::string("conntrack: ") + std::strerror(error));
+}
+
+base::Bytes payload_of(const nlattr& attribute) {
+  return {static_cast<const std::uint8_t*>(mnl_attr_get_payload(&attribute)), mnl_attr_get_payload_len(&attribute)};
+}
+
+template <class Each>
+void for_each_within(const nlattr& nest, Each each) {
+  base::Bytes rest = payload_of(nest);
+  auto* attribute = reinterpret_cast<const nlattr*>(rest.data());
+  auto* end = rest.data() + rest.size();
+  for (; mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const std::uint8_t*>(attribute)));
+       attribute = mnl_attr_next(attribute))
+    each(*attribute);
+}
+
+// A number of the width that its reader expects, in network order.
+template <class Number>
+std::optional<Number> number(const nlattr& attribute) {
+  base::Bytes bytes = payload_of(attribute);
+  if (bytes.size() != sizeof(Number)) return std::nullopt;
+  std::uint64_t value = 0;
+  for (std::uint8_t byte : bytes) value = value << 8 | byte;
+  return static_cast<Number>(value);
+}
+
+std::optional<base::IpAddress> address(const nlattr& attribute, bool v6) {
+  base::Bytes bytes = payload_of(attribute);
+  if (v6 && bytes.size() == 16) return base::IpAddress::v6(bytes.first<16>());
+  if (auto value = number<std::uint32_t>(attribute); !v6 && value) return base::IpAddress::v4(*value);
+  return std::nullopt;
+}
+
+struct Tuple {
+  std::optional<base::IpAddress> source, destination;
+  std::optional<std::uint16_t> source_port, destination_port;
+  std::optional<std::uint8_t> protocol;
+
+  std::optional<base::FiveTuple> complete() const {
+    if (!source || !destination || !source_port || !destination_port) return std::nullopt;
+    if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) return std::nullopt;
+    return base::FiveTuple{
+        static_cast<base::IpProtocol>(*protocol), {*source, *source_port}, {*destination, *destination_port}};
+  }
+};
+
+void read_address(const nlattr& attribute, Tuple& into) {
+  switch (mnl_attr_get_type(&attribute)) {
+    case CTA_IP_V4_SRC:
+      into.source = address(attribute, false);
+      break;
+    case CTA_IP_V4_DST:
+      into.destination = address(attribute, false);
+      break;
+    case CTA_IP_V6_SRC:
+      into.source = address(attribute, true);
+      break;
+    case CTA_IP_V6_DST:
+      into.destination = address(attribute, true);
+      break;
+    default:
+      break;
+  }
+}
+
+void read_protocol(const nlattr& attribute, Tuple& into) {
+  switch (mnl_attr_get_type(&attribute)) {
+    case CTA_PROTO_NUM:
+      into.protocol = number<std::uint8_t>(attribute);
+      break;
+    case CTA_PROTO_SRC_PORT:
+      into.source_port = number<std::uint16_t>(attribute);
+      break;
+    case CTA_PROTO_DST_PORT:
+      into.destination_port = number<std::uint16_t>(attribute);
+      break;
+    default:
+      break;
+  }
+}
+
+std::optional<base::FiveTuple> read_tuple(const nlattr& nest) {
+  Tuple tuple;
+  for_each_within(nest, [&](const nlattr& part) {
+    if (mnl_attr_get_type(&part) == CTA_TUPLE_IP)
+      for_each_within(part, [&](const nlattr& attribute) { read_address(attribute, tuple); });
+    if (mnl_attr_get_type(&part) == CTA_TUPLE_PROTO)
+      for_each_within(part, [&](const nlattr& attribute) { read_protocol(attribute, tuple); });
+  });
+  return tuple.complete();
+}
+
+std::optional<std::uint64_t> read_bytes(const nlattr& counters) {
+  std::optional<std::uint64_t> bytes;
+  for_each_within(counters, [&](const nlattr& attribute) {
+    if (mnl_attr_get_type(&attribute) == CTA_COUNTERS_BYTES) bytes = number<std::uint64_t>(attribute);
+  });
+  return bytes;
+}
+
+bool is_ended(const nlattr& protocol_info) {
+  std::optional<std::uint8_t> state;
+  for_each_within(protocol_info, [&](const nlattr& part) {
+    if (mnl_attr_get_type(&part) != CTA_PROTOINFO_TCP) return;
+    for_each_within(part, [&](const nlattr& attribute) {
+      if (mnl_attr_get_type(&attribute) == CTA_PROTOINFO_TCP_STATE) state = number<std::uint8_t>(attribute);
+    });
+  });
+  return state == TCP_CONNTRACK_TIME_WAIT || state == TCP_CONNTRACK_CLOSE;
+}
+
+nlmsghdr* put_request(char* buffer, int type, int family) {
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer);
+  request->nlmsg_type = static_cast<std::uint16_t>(NFNL_SUBSYS_CTNETLINK << 8 | type);
+  request->nlmsg_flags = NLM_F_REQUEST;
+  auto* header = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(nfgenmsg)));
+  header->nfgen_family = static_cast<std::uint8_t>(family);
+  header->version = NFNETLINK_V0;
+  return request;
+}
+
+int family_of(const base::FiveTuple& tuple) {
+  return tuple.client.address.is_v6() ? AF_INET6 : AF_INET;
+}
+
+void put_tuple(nlmsghdr& request, std::uint16_t type, base::IpProtocol protocol, const base::Endpoint& source,
+               const base::Endpoint& destination) {
+  bool v6 = source.address.is_v6();
+  base::Bytes from = source.address.bytes(), to = destination.address.bytes();
+  nlattr* tuple = mnl_attr_nest_start(&request, type);
+  nlattr* addresses = mnl_attr_nest_start(&request, CTA_TUPLE_IP);
+  mnl_attr_put(&request, v6 ? CTA_IP_V6_SRC : CTA_IP_V4_SRC, from.size(), from.data());
+  mnl_attr_put(&request, v6 ? CTA_IP_V6_DST : CTA_IP_V4_DST, to.size(), to.data());
+  mnl_attr_nest_end(&request, addresses);
+  nlattr* ports = mnl_attr_nest_start(&request, CTA_TUPLE_PROTO);
+  mnl_attr_put_u8(&request, CTA_PROTO_NUM, static_cast<std::uint8_t>(protocol));
+  mnl_attr_put_u16(&request, CTA_PROTO_SRC_PORT, htons(source.port));
+  mnl_attr_put_u16(&request, CTA_PROTO_DST_PORT, htons(destination.port));
+  mnl_attr_nest_end(&request, ports);
+  mnl_attr_nest_end(&request, tuple);
+}
+
+bool is_one_family(const base::FiveTuple& tuple) {
+  return tuple.client.address.is_v6() == tuple.origin.address.is_v6();
+}
+
+// The kernel's errno in a refusal; nullopt: it is something else.
+std::optional<int> refusal(const nlmsghdr& answer) {
+  if (answer.nlmsg_type != NLMSG_ERROR || mnl_nlmsg_get_payload_len(&answer) < sizeof(nlmsgerr)) return std::nullopt;
+  return -static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(&answer))->error;
+}
+
+}  // namespace
+
+base::Result<Conntrack> Conntrack::open() {
+  base::Result<NetlinkSocket> dumps = NetlinkSocket::open(NETLINK_NETFILTER);
+  if (!dumps) return std::move(dumps).error();
+  base::Result<base::sys::UniqueFd> requests = open_netlink(NETLINK_NETFILTER, {}, true);
+  if (!requests) return std::move(requests).error();
+  return Conntrack(std::move(*dumps), std::move(*requests));
+}
+
+base::Result<> Conntrack::dump(std::uint32_t mark, std::uint32_t mask,
+                               const std::function<void(const ConntrackEntry&)>& each) {
+  NetlinkBuffer buffer;
+  nlmsghdr* request = put_request(buffer.data(), IPCTNL_MSG_CT_GET, AF_UNSPEC);
+  mnl_attr_put_u32(request, CTA_MARK, htonl(mark));
+  mnl_attr_put_u32(request, CTA_MARK_MASK, htonl(mask));
+  int error = dumps_.dump(*request, [&](const nlmsghdr& answer) {
+    if (auto entry = parse_conntrack(answer)) each(*entry);
+    return true;
+  });
+  if (error != 0) return failed(error);
+  return base::Nothing{};
+}
+
+base::Result<std::optional<ConntrackEntry>> Conntrack::find(const base::FiveTuple& tuple) {
+  std::optional<ConntrackEntry> found;
+  int refused = 0;
+  // As the client sent it, if nobody changed the destination; as the origin answers, if nobody changed the source.
+  for (bool reply : {false, true}) {
+    if (found || !is_one_family(tuple)) break;
+    NetlinkBuffer buffer;
+    nlmsghdr* request = put_request(buffer.data(), IPCTNL_MSG_CT_GET, family_of(tuple));
+    put_tuple(*request, reply ? CTA_TUPLE_REPLY : CTA_TUPLE_ORIG, tuple.protocol, reply ? tuple.origin : tuple.client,
+              reply ? tuple.client : tuple.origin);
+    int error = exchange(request, request->nlmsg_len, [&](const nlmsghdr& answer) {
+      if (auto why = refusal(answer); why && *why != ENOENT) refused = *why;
+      auto entry = parse_conntrack(answer);
+      if (entry && entry->tuple == tuple) found = entry;
+    });
+    if (error != 0 || refused != 0) return failed(error != 0 ? error : refused);
+  }
+  return found;
+}
+
+base::Result<std::size_t> Conntrack::set_mark(std::span<const ConntrackKey> keys, std::uint32_t value,
+                                              std::uint32_t mask) {
+  std::size_t changed = 0;
+  alignas(nlmsghdr) char buffer[changes_at_once * change_room];
+  while (!keys.empty()) {
+    std::size_t used = 0;
+    int refused = 0;
+    for (const ConntrackKey& key : keys.first(std::min(keys.size(), changes_at_once))) {
+      if (!is_one_family(key.original)) continue;
+      nlmsghdr* request = put_request(buffer + used, IPCTNL_MSG_CT_NEW, family_of(key.original));
+      put_tuple(*request, CTA_TUPLE_ORIG, key.original.protocol, key.original.client, key.original.origin);
+      if (key.zone != 0) mnl_attr_put_u16(request, CTA_ZONE, htons(key.zone));
+      mnl_attr_put_u32(request, CTA_MARK, htonl(value & mask));
+      mnl_attr_put_u32(request, CTA_MARK_MASK, htonl(mask));
+      used += request->nlmsg_len;
+      ++changed;
+    }
+    int error = exchange(buffer, used, [&](const nlmsghdr& answer) {
+      std::optional<int> why = refusal(answer);
+      if (!why || *why == 0) return;
+      --changed;
+      if (*why != ENOENT) refused = *why;
+    });
+    if (error != 0 || refused != 0) return failed(error != 0 ? error : refused);
+    keys = keys.subspan(std::min(keys.size(), changes_at_once));
+  }
+  return changed;
+}
+
+int Conntrack::exchange(const void* requests, std::size_t size, const std::function<void(const nlmsghdr&)>& each) {
+  if (size == 0) return 0;
+  if (send(requests_.get(), requests, size, 0) < 0) return errno;
+  for (;;) {
+    alignas(nlmsghdr) char buffer[8192];
+    ssize_t got = recv(requests_.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : errno;
+    int left = static_cast<int>(got);
+    for (auto* answer = reinterpret_cast<const nlmsghdr*>(buffer); mnl_nlmsg_ok(answer, left);
+         answer = mnl_nlmsg_next(answer, &left))
+      each(*answer);
+  }
+}
+
+std::optional<ConntrackEntry> parse_conntrack(const nlmsghdr& message) {
+  if (message.nlmsg_type != (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW)) return std::nullopt;
+  if (message.nlmsg_len % MNL_ALIGNTO != 0) return std::nullopt;  // libmnl rounds a message's end up
+  ConntrackEntry entry;
+  std::optional<base::FiveTuple> original, reply;
+  std::optional<std::uint64_t> up, down;
+  for_each_attribute(message, sizeof(nfgenmsg), [&](const nlattr& attribute) {
+    switch (mnl_attr_get_type(&attribute)) {
+      case CTA_TUPLE_ORIG:
+        original = read_tuple(attribute);
+        break;
+      case CTA_TUPLE_REPLY:
+        reply = read_tuple(attribute);
+        break;
+      case CTA_MARK:
+        entry.mark = number<std::uint32_t>(attribute).value_or(0);
+        break;
+      case CTA_ZONE:
+        entry.key.zone = number<std::uint16_t>(attribute).value_or(0);
+        break;
+      case CTA_COUNTERS_ORIG:
+        up = read_bytes(attribute);
+        break;
+      case CTA_COUNTERS_REPLY:
+        down = read_bytes(attribute);
+        break;
+      case CTA_PROTOINFO:
+        entry.tcp_ended = is_ended(attribute);
+        break;
+      default:
+        break;
+    }
+  });
+  if (!original || !reply || original->protocol != reply->protocol) return std::nullopt;
+  entry.key.original = *original;
+  entry.tuple = {original->protocol, original->client, reply->client};
+  entry.counted = up && down;
+  entry.bytes_up = up.value_or(0);
+  entry.bytes_down = down.value_or(0);
+  return entry;
+}
+
+}  // namespace netfilter

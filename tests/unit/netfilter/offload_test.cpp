@@ -1,0 +1,40 @@
+#include "netfilter/offload.hpp"
+
+#include <gtest/gtest.h>
+
+namespace {
+
+using netfilter::offloads_undecided;
+
+// As fw4 (OpenWrt) writes it with flow_offloading = 1.
+constexpr const char* fw4 = R"(table inet fw4 {
+	flowtable ft {
+		hook ingress priority filter
+		devices = { br-lan, wan }
+		counter
+	}
+	chain forward {
+		type filter hook forward priority filter; policy drop;
+		meta l4proto { tcp, udp } flow add @ft
+		ct state vmap { established : accept, related : accept }
+	}
+})";
+
+TEST(Offload, UnconditionalOnesAreFound) {
+  EXPECT_TRUE(offloads_undecided(fw4));
+  EXPECT_TRUE(offloads_undecided("\t\tct packets > 6 flow add @ft counter packets 0 bytes 0\n"));
+  EXPECT_TRUE(offloads_undecided("-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j FLOWOFFLOAD --hw\n"));
+}
+
+TEST(Offload, OfDecidedFlowsOnlyIsFine) {
+  EXPECT_FALSE(offloads_undecided("\t\tct mark & 0x70000000 == 0x50000000 flow add @ft\n"));
+  EXPECT_FALSE(offloads_undecided("-A FORWARD -m connmark --mark 0x50000000/0x70000000 -j FLOWOFFLOAD\n"));
+}
+
+TEST(Offload, AFlowtableThatNobodyUsesIsNone) {
+  EXPECT_FALSE(offloads_undecided("table inet fw4 {\n\tflowtable ft {\n\t\tdevices = { wan }\n\t}\n}\n"));
+  EXPECT_FALSE(offloads_undecided("-A FORWARD -m comment --comment \"no FLOWOFFLOAD here\" -j ACCEPT\n"));
+  EXPECT_FALSE(offloads_undecided(""));
+}
+
+}  // namespace
