@@ -153,15 +153,25 @@ Reply explain(const ExplainInput& input) {
     each->refused = refuses(each->explanation.verdict.outcome);
     each->sentence = sentence_of(snapshot, each->explanation.verdict);
   }
-  if (group.quic == policy::QuicMode::allow || group.tls == policy::TlsMode::off) {
-    quic.refused = group.quic == policy::QuicMode::block;
-  } else {
+  const std::string quic_mode = "(quic = " + in_quotes(policy::to_string(group.quic)) + ")";
+  bool refused_whole = group.quic == policy::QuicMode::block;
+  bool passes_whole = group.quic == policy::QuicMode::allow || group.tls == policy::TlsMode::off;
+  if (refused_whole || (!passes_whole && (group.wants_inspection || !input.kernel_lane))) {
     quic.refused = true;
+    quic.sentence = "refused, so that browsers come back over TCP " + quic_mode;
+  } else if (passes_whole) {
+    quic.sentence = "passes: QUIC of this group is not judged " + quic_mode;
+  } else {
+    policy::Facts hello = facts;
+    hello.stage = policy::Stage::hello;
+    hello.tuple.protocol = base::IpProtocol::udp;
+    hello.tuple.origin.port = has_port ? view.port : 443;
+    hello.name_source = name ? policy::NameSource::sni : policy::NameSource::none;
+    quic.explanation = policy::explain(snapshot, hello);
+    quic.judged = true;
+    quic.refused = refuses(quic.explanation.verdict.outcome);
+    quic.sentence = sentence_of(snapshot, quic.explanation.verdict);
   }
-  quic.sentence =
-      quic.refused
-          ? "refused, so that browsers come back over TCP (quic = " + in_quotes(policy::to_string(group.quic)) + ")"
-          : "passes: QUIC of this group is not judged (quic = " + in_quotes(policy::to_string(group.quic)) + ")";
 
   const Answer& asked = plain ? http : https;
   Json active = Json::array();

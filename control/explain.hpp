@@ -18,6 +18,7 @@ struct ExplainInput {
   base::WallTime time;
   base::WallTime clock_trusted_since;
   std::string target;  // "https://example.org/x", "example.org"
+  bool kernel_lane = true;  // without it QUIC cannot be judged by name
 };
 
 // Exit 1 when the target would be refused (as its scheme says; without one, over HTTPS), 2 when it is no target.

@@ -40,7 +40,10 @@ AccessRecord make_record(const Subject& subject, const RecordContext& context) {
   record.identity = to_string(client.identity);
   record.group = group.name;
   record.proto = subject.protocol;
-  if (record.proto == "tls") record.tls = "spliced";
+  if (subject.lane == policy::Lane::kernel)
+    record.tls = "kernel";
+  else if (record.proto == "tls")
+    record.tls = "spliced";
   record.action = context.aborted.empty() ? action_word(verdict.outcome) : "abort";
   record.reason = context.aborted.empty() ? to_string(verdict.reason) : context.aborted;
   record.rule = rule_name(snapshot, verdict.rule);

@@ -24,7 +24,8 @@ inline constexpr policy::ToCome all_to_come{.name = true, .url = true, .response
 struct Subject {
   policy::Stage stage = policy::Stage::connect;
   policy::ToCome to_come = all_to_come;
-  const char* protocol = "tcp";  // "tls", "http", "tcp"
+  const char* protocol = "tcp";  // "tls", "http", "tcp", "quic"
+  policy::Lane lane = policy::Lane::splice;
   base::WallTime began{};
 
   std::optional<base::DomainName> name;

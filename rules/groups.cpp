@@ -47,6 +47,7 @@ class GroupReader {
     draft_.tls_off[id_.value] = *mode == policy::TlsMode::off;
     if (*mode != policy::TlsMode::inspect) return;
     group.tls = policy::TlsMode::sni;
+    group.wants_inspection = true;
     draft_.wants_inspection[id_.value] = true;
     not_enforced(diagnostics_, reader_.place_of("tls"), "tls = \"inspect\"",
                  "treated as \"sni\", " + std::string(nothing_decrypted));
@@ -58,9 +59,6 @@ class GroupReader {
         {{"allow", policy::QuicMode::allow}, {"policy", policy::QuicMode::policy}, {"block", policy::QuicMode::block}});
     if (!mode) return;
     group.quic = *mode;
-    if (*mode == policy::QuicMode::policy)
-      not_enforced(diagnostics_, reader_.place_of("quic"), "quic = \"policy\"",
-                   "UDP to the quic ports is refused, so that browsers use TCP");
   }
 
   // Keys with a meaning that this build does not have. A value that asks for nothing is no news.
@@ -73,7 +71,8 @@ class GroupReader {
     if (reader_.boolean("safe_search").value_or(false)) later("safe_search", "search engines are not asked for it");
     later_choice("youtube", {"off", "moderate", "strict"}, "off", "videos are not restricted");
     later_choice("dns", {"off", "observe", "force"}, "off", "DNS is left alone");
-    later_choice("block_page", {"reset", "https"}, "reset", "TLS connections are closed with an alert");
+    draft_.snapshot.groups[id_.value].wants_page =
+        later_choice("block_page", {"reset", "https"}, "reset", "TLS connections are closed with an alert");
     later_choice("forged_name", {"off", "log", "block"}, "off", "names are not compared with DNS answers");
     later_choice("bad_certificate", {"error", "pass"}, "error", nothing_decrypted);
     if (const Member* tenant = reader_.find("tenant")) {
@@ -111,14 +110,19 @@ class GroupReader {
   void later(std::string_view key, std::string_view effect) {
     not_enforced(diagnostics_, reader_.find(key)->place, "'" + std::string(key) + "'", effect);
   }
-  void later_choice(std::string_view key, const std::vector<std::string>& words, std::string_view plain,
+  // True: a word is there that asks for something.
+  bool later_choice(std::string_view key, const std::vector<std::string>& words, std::string_view plain,
                     std::string_view effect) {
     auto text = reader_.string(key);
-    if (!text || text->value == plain) return;
-    if (std::find(words.begin(), words.end(), text->value) != words.end()) return later(key, effect);
+    if (!text || text->value == plain) return false;
+    if (std::find(words.begin(), words.end(), text->value) != words.end()) {
+      later(key, effect);
+      return true;
+    }
     std::vector<std::string> quoted;
     for (const std::string& word : words) quoted.push_back("\"" + word + "\"");
     error(diagnostics_, text->place, "unknown value '" + text->value + "', expected " + one_of(quoted));
+    return false;
   }
 
   TableReader reader_;

@@ -69,9 +69,10 @@ class ExplainTest : public testing::Test {
     return ask(sighting, target, time);
   }
   Reply ask(const policy::Sighting& sighting, const std::string& target, const std::string& time = "2026-11-23 10:15") {
-    return explain({*snapshot_, snapshot_->clients.identify(sighting), *parse_time(time, {}, {}), {}, target});
+    return explain({*snapshot_, snapshot_->clients.identify(sighting), *parse_time(time, {}, {}), {}, target, kernel_lane_});
   }
 
+  bool kernel_lane_ = true;
   ListFolder folder_;
   std::shared_ptr<const policy::Snapshot> snapshot_;
 };
@@ -133,9 +134,17 @@ TEST_F(ExplainTest, SaysWhatIsNotLookedAt) {
   EXPECT_EQ(reply.exit, 0);
   EXPECT_THAT(reply.text, HasSubstr("https     passes: tls = \"off\""));
   EXPECT_THAT(reply.text, HasSubstr("quic      passes: "));
+  kernel_lane_ = false;
   EXPECT_THAT(ask("10.20.0.7", "wiki.example").text,
               HasSubstr("quic      refused, so that browsers come back over TCP"));
   EXPECT_THAT(ask("10.30.0.7", "wiki.example").text, HasSubstr("quic      passes: "));
+}
+
+TEST_F(ExplainTest, QuicIsJudgedByNameWhereThereIsAKernelLane) {
+  EXPECT_THAT(ask("10.20.0.7", "wiki.example").text, HasSubstr("quic      allowed"));
+  Reply games = ask("10.20.0.7", "games.example");
+  EXPECT_THAT(games.text, HasSubstr("quic      BLOCKED by rule \"no games\""));
+  EXPECT_EQ(games.data["quic"]["rule"], "no games");
 }
 
 TEST_F(ExplainTest, SaysHowTheClientWasKnown) {

@@ -31,7 +31,6 @@ TEST(PolicyWarnings, KeysOfAGroupThatAreNotEnforcedAreNamedOnce) {
           warn("4:1", "'safe_search'" + build + ": search engines are not asked for it") +
           warn("5:1", "'youtube'" + build + ": videos are not restricted") +
           warn("6:1", "'tenant'" + build + ": nothing is decrypted") +
-          warn("7:8", "quic = \"policy\"" + build + ": UDP to the quic ports is refused, so that browsers use TCP") +
           warn("8:1", "'dns'" + build + ": DNS is left alone") +
           warn("9:1", "'shape'" + build + ": bandwidth is not limited") +
           warn("10:1", "'block_page'" + build + ": TLS connections are closed with an alert") +
