@@ -1,13 +1,41 @@
 #include "daemon/divert.hpp"
 
 #include <algorithm>
+#include <thread>
 
 namespace sluiced {
 
-netfilter::DivertPlan plan_diversion(const rules::Settings& settings, const policy::Snapshot& snapshot,
-                                     const std::vector<std::string>& wan) {
+namespace {
+
+using netfilter::DivertPlan;
+
+DivertPlan::Tls tls_of(const policy::Group& group, bool kernel_lane) {
+  if (group.tls == policy::TlsMode::off) return DivertPlan::Tls::off;
+  bool needs_proxy = group.wants_inspection || group.wants_page;
+  return kernel_lane && !needs_proxy ? DivertPlan::Tls::gate : DivertPlan::Tls::proxy;
+}
+
+// What cannot be judged by name, or must be decrypted, is refused: browsers come back over TCP, where it is.
+DivertPlan::Quic quic_of(const policy::Group& group, bool kernel_lane) {
+  if (group.quic == policy::QuicMode::block) return DivertPlan::Quic::refuse;
+  if (group.quic == policy::QuicMode::allow || group.tls == policy::TlsMode::off) return DivertPlan::Quic::pass;
+  return kernel_lane && !group.wants_inspection ? DivertPlan::Quic::gate : DivertPlan::Quic::refuse;
+}
+
+}  // namespace
+
+unsigned worker_count(const rules::Settings& settings) {
+  return settings.daemon.workers != 0 ? settings.daemon.workers : std::max(1u, std::thread::hardware_concurrency());
+}
+
+DivertPlan::Queues kernel_lane_queues(const rules::Settings& settings, bool native) {
+  return {.first = first_listener_port, .count = static_cast<std::uint16_t>(worker_count(settings)), .native = native};
+}
+
+DivertPlan plan_diversion(const rules::Settings& settings, const policy::Snapshot& snapshot,
+                          const std::vector<std::string>& wan, DivertPlan::Queues queues) {
   const rules::Settings::Network& network = settings.network;
-  netfilter::DivertPlan plan;
+  DivertPlan plan;
   std::uint16_t port = first_listener_port;
   for (const std::string& interface : network.lan) plan.lan.push_back({interface, port++});
   for (const std::string& interface : network.wan_auto ? wan : network.wan) {
@@ -22,14 +50,10 @@ netfilter::DivertPlan plan_diversion(const rules::Settings& settings, const poli
   plan.dns = network.dns;
   plan.mark_mask = network.mark_mask;
 
-  for (const policy::Group& group : snapshot.groups) {
-    // quic = "policy" cannot be judged by name in this version: refused, so that browsers come back over TCP, where it
-    // is.
-    bool block_quic = group.quic == policy::QuicMode::block ||
-                      (group.quic == policy::QuicMode::policy && group.tls != policy::TlsMode::off);
-    plan.groups.push_back(
-        {group.name, group.if_down == policy::IfDown::closed, group.tls != policy::TlsMode::off, block_quic});
-  }
+  plan.queues = queues;
+  for (const policy::Group& group : snapshot.groups)
+    plan.groups.push_back({group.name, group.if_down == policy::IfDown::closed, tls_of(group, queues.count > 0),
+                           quic_of(group, queues.count > 0)});
 
   const policy::ClientTable& clients = snapshot.clients;
   auto group_of = [&](policy::DeviceId device) -> const policy::GroupId* {

@@ -13,8 +13,14 @@ namespace sluiced {
 // TPROXY listeners: one port a LAN interface, counted up from here. Bound to loopback only.
 inline constexpr std::uint16_t first_listener_port = 8129;
 
-// `wan`: the interfaces that hold a default route, if the settings say "auto".
+// How many worker threads the settings mean on this machine.
+unsigned worker_count(const rules::Settings& settings);
+// The kernel lane's queues: counted up from the same number as the ports. `native` as netfilter::probe_native_queue says.
+netfilter::DivertPlan::Queues kernel_lane_queues(const rules::Settings& settings, bool native);
+
+// `wan`: the interfaces that hold a default route, if the settings say "auto". `queues`: without any there is no
+// kernel lane; TLS goes through the proxy then, and QUIC that the policy would judge is refused.
 netfilter::DivertPlan plan_diversion(const rules::Settings& settings, const policy::Snapshot& snapshot,
-                                     const std::vector<std::string>& wan);
+                                     const std::vector<std::string>& wan, netfilter::DivertPlan::Queues queues);
 
 }  // namespace sluiced

@@ -62,6 +62,9 @@ int Gateway::run() {
   loop_.add(supervisor_.fd(), EPOLLIN, &supervisor_ear_);
   loop_.every(std::chrono::milliseconds(netfilter::heartbeat_interval_ms), [this] { beat(); });
   loop_.every(clock_period, [this] { look_at_the_clock(); });
+  loop_.every(clock_period, [this] {
+    if (kernel_flows_) kernel_flows_->tend(loop_.now(), wall_now());
+  });
   loop_.run();
   for (auto& worker : workers_) worker->stop_and_join();
   return exit_ok;
@@ -89,6 +92,9 @@ void Gateway::hear_supervisor() {
     switch (message.type) {
       case MessageType::policy:
         adopt(message);
+        break;
+      case MessageType::kernel_lane:
+        if (!message.fds.empty()) labels_file_ = std::move(message.fds[0]);
         break;
       case MessageType::peer: {
         if (message.fds.empty()) break;
@@ -179,18 +185,45 @@ base::Result<> Gateway::begin(const rules::Settings& settings) {
   common.upstream_mark = netfilter::mark_value(netfilter::Mark::upstream, settings.network.mark_mask);
   common.unknown_protocol =
       settings.network.block_unknown_protocol ? flow::UnknownProtocol::block : flow::UnknownProtocol::tunnel;
-  unsigned count = settings.daemon.workers;
-  if (count == 0) count = std::max(1u, std::thread::hardware_concurrency());
+  if (labels_file_)
+    if (auto begun = begin_kernel_lane(settings); !begun) return begun;
+  if (kernel_lane_) common.kernel_lane = &*kernel_lane_;
+  unsigned count = worker_count(settings);
   for (unsigned i = 0; i < count; ++i) {
     workers_.push_back(std::make_unique<Worker>(i, common, *sightings_, limits_,
                                                 [this](const std::string& lines) { return send_lines(lines); }));
     auto listening = workers_.back()->listen();
     if (!listening) return std::move(listening).error();
   }
+  if (kernel_lane_) {
+    auto conntrack = netfilter::Conntrack::open();
+    if (!conntrack) return std::move(conntrack).error().context("kernel lane");
+    kernel_flows_.emplace(*labels_, std::move(*conntrack), *sightings_, settings.network.lan, settings.network.mark_mask,
+                          [this](flow::CommandList notes) {
+                            workers_[0]->post([worker = workers_[0].get(), notes = std::move(notes)] {
+                              for (const flow::Command& each : notes)
+                                if (auto* note = std::get_if<flow::Note>(&each)) worker->note(note->record);
+                            });
+                          });
+  }
   turns_.assign(count, 0);
   last_turn_.assign(count, loop_.now());
   return drop_to(*account, {CAP_NET_ADMIN}).ok() ? base::Result<>(base::Nothing{})
                                                  : base::Result<>(base::environment_error("could not drop privileges"));
+}
+
+base::Result<> Gateway::begin_kernel_lane(const rules::Settings& settings) {
+  auto labels = FlowLabels::attach(labels_file_.get());
+  if (!labels) return std::move(labels).error().context("kernel lane");
+  labels_ = std::move(*labels);
+  auto resets = netfilter::RawReset::open(0);
+  if (!resets) return std::move(resets).error().context("kernel lane");
+  kernel_lane_.emplace();
+  kernel_lane_->queues = kernel_lane_queues(settings, false);
+  kernel_lane_->mark_mask = settings.network.mark_mask;
+  kernel_lane_->labels = &*labels_;
+  kernel_lane_->resets = std::move(*resets);
+  return base::Nothing{};
 }
 
 void Gateway::put_in_force() {
@@ -200,6 +233,7 @@ void Gateway::put_in_force() {
   PolicyInForce policy{snapshot_, active_, settings_->log.format == rules::LogFormat::squid,
                        settings_->log.access != "off"};
   for (auto& worker : workers_) worker->adopt(policy);
+  if (kernel_flows_) kernel_flows_->judge_again(snapshot_, active_, now);
 }
 
 // Asked every second rather than told by a timer: the wall clock may jump either way.
@@ -292,7 +326,8 @@ void Gateway::answer(const std::string& query) {
                    workers_,
                    heartbeat_complaint_,
                    build_date(),
-                   warnings_};
+                   warnings_,
+                   kernel_flows_ ? &*kernel_flows_ : nullptr};
   std::string reply = answer_query(view, query.substr(line_end + 1));
   std::lock_guard lock(keeper_mutex_);
   if (keeper_) keeper_.send(MessageType::reply, number + "\n" + reply);

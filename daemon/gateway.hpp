@@ -10,6 +10,7 @@
 
 #include "daemon/channel.hpp"
 #include "daemon/connection_limits.hpp"
+#include "daemon/kernel_flows.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/options.hpp"
 #include "daemon/sightings.hpp"
@@ -34,8 +35,9 @@ class Gateway {
   void hear_supervisor();
   void hear_keeper();
   void adopt(Message& message);
-  base::Result<> begin(
-      const rules::Settings& settings);  // with the first policy: listeners, heartbeat, privileges, threads
+  // With the first policy: listeners, queues, heartbeat, privileges, threads.
+  base::Result<> begin(const rules::Settings& settings);
+  base::Result<> begin_kernel_lane(const rules::Settings& settings);
   void put_in_force();
   void look_at_the_clock();
   void beat();
@@ -62,7 +64,11 @@ class Gateway {
   std::optional<netfilter::Heartbeat> heartbeat_;
   std::unique_ptr<Sightings> sightings_;
   ConnectionLimits limits_;
+  base::sys::UniqueFd labels_file_;  // the supervisor has one for us if there is a kernel lane
+  std::unique_ptr<FlowLabels> labels_;
+  std::optional<KernelLane> kernel_lane_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::optional<KernelFlows> kernel_flows_;
   std::vector<std::uint64_t> turns_;
   std::vector<base::Monotonic> last_turn_;
   std::string heartbeat_complaint_;

@@ -70,6 +70,17 @@ Reply status(const GatewayView& view, const control::Request& request) {
                  {"log_lines_lost", totals.records_lost},
                  {"bytes_up", totals.bytes_up},
                  {"bytes_down", totals.bytes_down}};
+        if (worker.gate() == nullptr) return;
+        const GateTotals& gate = worker.gate()->totals();
+        share["kernel_lane"] = {{"undecided", worker.gate()->undecided()},
+                                {"flows", gate.flows},
+                                {"allowed", gate.allowed},
+                                {"blocked", gate.blocked},
+                                {"unknown", gate.unknown},
+                                {"unreadable", gate.unreadable},
+                                {"refused_by_limit", gate.refused_by_limit},
+                                {"timed_out", gate.timed_out},
+                                {"unlabelled", gate.unlabelled}};
       },
       shares);
   auto sum = [&](const char* key) {
@@ -83,6 +94,16 @@ Reply status(const GatewayView& view, const control::Request& request) {
   };
   std::int64_t uptime = std::chrono::duration_cast<std::chrono::seconds>(view.now - view.started).count();
   std::uint64_t lost = sum("log_lines_lost") + base::parse_number(argument("log_lines_lost"), ~0ull).value_or(0);
+
+  Json lane = nullptr;  // no kernel lane
+  if (view.kernel_flows != nullptr) {
+    lane = {{"running", view.kernel_flows->size()}};
+    for (const Json& share : shares)
+      if (auto of_worker = share.find("kernel_lane"); of_worker != share.end())
+        for (const auto& [key, value] : of_worker->items())
+          lane[key] = lane.value(key, std::uint64_t{0}) + value.get<std::uint64_t>();
+    if (!view.kernel_flows->complaint().empty()) lane["trouble"] = view.kernel_flows->complaint();
+  }
 
   Json active = Json::array();
   std::string active_words;
@@ -108,6 +129,7 @@ Reply status(const GatewayView& view, const control::Request& request) {
                {"accept_errors", sum("accept_errors")},
                {"bytes_up", sum("bytes_up")},
                {"bytes_down", sum("bytes_down")},
+               {"kernel_lane", lane},
                {"log_lines_lost", lost},
                {"heartbeat", view.heartbeat_complaint.empty() ? "ok" : view.heartbeat_complaint},
                {"workers", view.workers.size()},
@@ -122,6 +144,15 @@ Reply status(const GatewayView& view, const control::Request& request) {
   text += "\nconnections  " + std::to_string(sum("connections")) + " now, " + std::to_string(sum("accepted")) +
           " since start, " + std::to_string(sum("refused_by_limit")) + " refused by a limit\n";
   text += "bytes        " + std::to_string(sum("bytes_up")) + " up, " + std::to_string(sum("bytes_down")) + " down\n";
+  if (!lane.is_null()) {
+    auto count = [&](const char* key) { return std::to_string(lane.value(key, std::uint64_t{0})); };
+    text += "kernel lane  " + count("running") + " running, " + count("undecided") + " undecided; since start " +
+            count("allowed") + " allowed, " + count("blocked") + " blocked, " + count("refused_by_limit") +
+            " refused by a limit\n";
+    if (lane.contains("trouble")) text += "kernel lane  " + lane["trouble"].get<std::string>() + "\n";
+  } else {
+    text += "kernel lane  off\n";
+  }
   if (!view.heartbeat_complaint.empty()) text += "heartbeat    " + view.heartbeat_complaint + "\n";
   if (lost != 0) text += "access log   " + std::to_string(lost) + " lines lost\n";
   if (!argument("log_trouble").empty()) {
@@ -146,6 +177,7 @@ Reply connections(const GatewayView& view) {
           auto age = std::chrono::duration_cast<std::chrono::seconds>(worker.loop().now() - flow->opened_at());
           share.push_back({{"client", opening.tuple.client.to_string()},
                            {"origin", opening.tuple.origin.to_string()},
+                           {"lane", "proxy"},
                            {"proto", label.proto},
                            {"name", label.name},
                            {"group", label.group},
@@ -161,6 +193,20 @@ Reply connections(const GatewayView& view) {
   reply.data = {{"connections", Json::array()}};
   for (Json& share : shares)
     for (Json& each : share) reply.data["connections"].push_back(std::move(each));
+  if (view.kernel_flows != nullptr)
+    for (const KernelFlows::Shown& each : view.kernel_flows->show(most_connections))
+      reply.data["connections"].push_back(
+          {{"client", each.label.tuple.client.to_string()},
+           {"origin", each.label.tuple.origin.to_string()},
+           {"lane", "kernel"},
+           {"proto", known_of(each.label).protocol},
+           {"name", each.label.name ? each.label.name->text() : ""},
+           {"group", each.group},
+           {"action", "allow"},
+           {"rule", ""},
+           {"bytes_up", each.bytes_up},
+           {"bytes_down", each.bytes_down},
+           {"age_s", std::chrono::duration_cast<std::chrono::seconds>(view.now - each.label.began).count()}});
   for (const Json& each : reply.data["connections"]) {
     auto field = [&](const char* key) { return each[key].get<std::string>(); };
     reply.text += field("client") + " -> " + field("origin") + "  " + field("proto") + "  " +
@@ -192,7 +238,8 @@ Reply explain(const GatewayView& view, const control::Request& request) {
   sighting.mac = view.sightings->mac_of(*address);
   sighting.interface = view.sightings->interface_of(*address);
   return control::explain(
-      {*view.snapshot, view.snapshot->clients.identify(sighting), time, view.build_date, argument("target")});
+      {*view.snapshot, view.snapshot->clients.identify(sighting), time, view.build_date, argument("target"),
+       view.kernel_flows != nullptr});
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/kernel_flows.hpp"
 #include "daemon/sightings.hpp"
 #include "daemon/worker.hpp"
 #include "rules/settings.hpp"
@@ -23,6 +24,7 @@ struct GatewayView {
   const std::string& heartbeat_complaint;
   base::WallTime build_date;
   const std::vector<std::string>& warnings;  // of loading the policy
+  KernelFlows* kernel_flows;                 // null: no kernel lane
 };
 
 // `request` is a control::Request as the keeper got it; the answer is a control::Reply. Never throws.

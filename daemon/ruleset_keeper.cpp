@@ -9,6 +9,7 @@
 #include "daemon/divert.hpp"
 #include "daemon/log.hpp"
 #include "daemon/loop.hpp"
+#include "netfilter/offload.hpp"
 
 namespace sluiced {
 namespace {
@@ -16,14 +17,28 @@ namespace {
 using namespace std::chrono_literals;
 using netfilter::RulesetState;
 
+constexpr base::Duration offload_period = 10s;
 constexpr base::Duration check_period = 2s;  // whether our rules are still there; changes of routes are told at once
 
-netfilter::DivertPlan plan_now(const rules::Settings& settings, const policy::Snapshot& snapshot) {
+netfilter::DivertPlan plan_with(const rules::Settings& settings, const policy::Snapshot& snapshot,
+                                netfilter::DivertPlan::Queues queues) {
   std::vector<std::string> wan;
   if (auto found = netfilter::default_route_interfaces()) wan = std::move(*found);
-  netfilter::DivertPlan plan = plan_diversion(settings, snapshot, wan);
+  netfilter::DivertPlan plan = plan_diversion(settings, snapshot, wan, queues);
   if (auto inner = netfilter::inner_prefixes(plan)) plan.inner = std::move(*inner);
   return plan;
+}
+
+// The kernel lane's bytes are conntrack's to count; new connections are counted from now on.
+void count_bytes() {
+  const char* path = "/proc/sys/net/netfilter/nf_conntrack_acct";
+  base::sys::UniqueFd file(::open(path, O_RDWR | O_CLOEXEC));
+  char value = '1';
+  if (file && ::pread(file.get(), &value, 1, 0) == 1 && value == '1') return;
+  if (!file || ::pwrite(file.get(), "1", 1, 0) != 1)
+    logging::warning(std::string("cannot set ") + path + " to 1: the kernel lane's bytes stay 0 in the log");
+  else
+    logging::info("net.netfilter.nf_conntrack_acct set to 1: the kernel counts the kernel lane's bytes");
 }
 
 base::Result<netfilter::Backend> backend_for(const rules::Settings& settings) {
@@ -57,10 +72,43 @@ base::Result<> RulesetKeeper::begin(const rules::Settings& settings, const polic
   routes_ = std::move(*routes);
   auto routed = netfilter::install_policy_route(settings.network.mark_mask);
   if (!routed) return std::move(routed).error().context("policy routing");
+  look_for_the_kernel_lane(settings);
   auto adopted = adopt(settings, snapshot, false);
   if (adopted) return adopted;
   (void)netfilter::remove_policy_route();
   return std::move(adopted).error().context("ruleset");
+}
+
+netfilter::DivertPlan RulesetKeeper::plan_now(const rules::Settings& settings, const policy::Snapshot& snapshot) const {
+  return plan_with(settings, snapshot, offloaded_ ? netfilter::DivertPlan::Queues{} : queues_);
+}
+
+void RulesetKeeper::look_for_the_kernel_lane(const rules::Settings& settings) {
+  if (!settings.network.kernel_lane) return;
+  auto native = netfilter::probe_native_queue(backend_);
+  if (!native)
+    return logging::warning("no kernel lane, TLS goes through the proxy and QUIC is refused: " + native.error().message);
+  queues_ = kernel_lane_queues(settings, *native);
+  logging::info(std::string("kernel lane: queues by ") + (*native ? "nft queue" : "xt NFQUEUE"));
+  count_bytes();
+  (void)offloading_changed();
+}
+
+// Asked now and then: a firewall's restart may bring offloading at any time. True: it has come or gone.
+bool RulesetKeeper::offloading_changed() {
+  if (queues_.count == 0) return false;
+  offload_checked_ = monotonic_now();
+  bool possible = backend_ == netfilter::Backend::iptables || netfilter::has_flowtable();
+  bool found = possible && netfilter::offloads_undecided(netfilter::list_rules());
+  if (found == offloaded_) return false;
+  offloaded_ = found;
+  if (found)
+    logging::warning(
+        "flow offloading takes connections past the kernel lane: TLS goes through the proxy and QUIC is refused, until "
+        "the rule offloads only what is allowed: ct mark and MARK_MASK == 5 (docs/operations.md)");
+  else
+    logging::notice("no flow offloading that goes past the kernel lane any more: it is used again");
+  return true;
 }
 
 base::Result<> RulesetKeeper::apply(bool gateway_lives) {
@@ -94,7 +142,11 @@ bool RulesetKeeper::tend(const rules::Settings& settings, const policy::Snapshot
   if (now - checked_ < check_period && !routes_changed_ && !divert_now) return false;
   checked_ = now;
   std::string complaint;
-  bool other_ways = false, fresh = false;
+  bool other_ways = false, other_lane = false, fresh = false;
+  if (now - offload_checked_ > offload_period && offloading_changed()) {
+    other_lane = true;
+    plan_ = plan_now(settings, snapshot);
+  }
   if (routes_changed_) {
     routes_changed_ = false;
     netfilter::DivertPlan plan = plan_now(settings, snapshot);
@@ -103,9 +155,9 @@ bool RulesetKeeper::tend(const rules::Settings& settings, const policy::Snapshot
     auto routed = netfilter::install_policy_route(settings.network.mark_mask);
     if (!routed) complaint = "policy routing: " + routed.error().message;
   }
-  bool in_place = netfilter::is_applied(backend_) ||
+  bool in_place = netfilter::is_applied(backend_, plan_, applied_) ||
                   (applied_ == RulesetState::closed && !netfilter::has_closed_group(plan_));  // then there are none
-  if (other_ways || !in_place || divert_now) {
+  if (other_ways || other_lane || !in_place || divert_now) {
     if (!in_place)
       logging::warning("our rules are not in the kernel any more (removed by somebody); they are put back");
     if (other_ways) logging::info("the ways out have changed; the rules follow");
@@ -136,7 +188,9 @@ void RulesetKeeper::finish(bool leave_nothing) {
 base::Result<> apply_closed_part(const rules::Settings& settings, const policy::Snapshot& snapshot) {
   auto backend = backend_for(settings);
   if (!backend) return std::move(backend).error();
-  netfilter::DivertPlan plan = plan_now(settings, snapshot);
+  // What an earlier life has allowed stays so, if there was one.
+  auto queues = settings.network.kernel_lane ? kernel_lane_queues(settings, true) : netfilter::DivertPlan::Queues{};
+  netfilter::DivertPlan plan = plan_with(settings, snapshot, queues);
   if (!netfilter::has_closed_group(plan)) return netfilter::remove_all();
   return netfilter::apply(*backend, plan, RulesetState::closed);
 }

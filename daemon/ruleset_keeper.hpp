@@ -2,6 +2,9 @@
 // start, replaced at a reload, followed when the ways out change, and put back when somebody removes them. A part of the
 // supervisor, which tells it whether the gateway lives.
 //
+// It also decides whether there is a kernel lane: asked for, possible on this kernel, and not walked past by flow
+// offloading (netfilter/offload.hpp), which may come and go while we run.
+//
 // Fresh rules count as a beat (a replacement must not be a gap), so rules that divert go in only while the gateway is
 // known to live. Otherwise just the refusals of the closed groups stand, until it is heard of again.
 #pragma once
@@ -33,15 +36,23 @@ class RulesetKeeper {
   int fd() const { return routes_->fd(); }  // readable: call hear()
   void hear();                              // routes, rules or links have changed
 
+  // Whether the gateway must read the kernel lane's queues. Fixed at begin().
+  bool kernel_lane() const { return queues_.count > 0; }
   const netfilter::DivertPlan& plan() const { return plan_; }
   netfilter::Backend backend() const { return backend_; }
 
  private:
   base::Result<> apply(bool gateway_lives);
+  netfilter::DivertPlan plan_now(const rules::Settings& settings, const policy::Snapshot& snapshot) const;
+  void look_for_the_kernel_lane(const rules::Settings& settings);
+  bool offloading_changed();
 
   std::optional<netfilter::RouteWatch> routes_;
   bool routes_changed_ = false;
   netfilter::Backend backend_ = netfilter::Backend::nftables;
+  netfilter::DivertPlan::Queues queues_;  // count = 0: no kernel lane
+  bool offloaded_ = false;                // then it is not used
+  base::Monotonic offload_checked_{};
   netfilter::DivertPlan plan_;
   netfilter::RulesetState applied_ = netfilter::RulesetState::closed;
   base::Monotonic checked_{};

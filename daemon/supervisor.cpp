@@ -20,6 +20,7 @@
 
 #include "base/text.hpp"
 #include "daemon/diagnostic_text.hpp"
+#include "daemon/flow_labels.hpp"
 #include "daemon/log.hpp"
 #include "daemon/notify.hpp"
 
@@ -85,6 +86,11 @@ base::Result<> Supervisor::begin() {
 
   auto kept = ruleset_.begin(settings_, *snapshot_);
   if (!kept) return kept;
+  if (ruleset_.kernel_lane()) {
+    auto labels = FlowLabels::create();
+    if (!labels) return std::move(labels).error();
+    labels_ = std::move(*labels);
+  }
   route_ear_.hear = [this] { ruleset_.hear(); };
   loop_.add(ruleset_.fd(), EPOLLIN, &route_ear_);
   gateway_.ear.hear = [this] { hear_gateway(); };
@@ -151,6 +157,7 @@ base::Result<> Supervisor::start(Role& role) {
     send_log_settings();
   } else {
     gateway_alive_ = loop_.now();
+    send_kernel_lane();
     send_policy();
   }
   introduce();
@@ -163,6 +170,10 @@ void Supervisor::introduce() {
   if (!pair) return logging::error(pair.error().message);
   gateway_.child->channel.send(MessageType::peer, {}, {pair->first.fd()});
   keeper_.child->channel.send(MessageType::peer, {}, {pair->second.fd()});
+}
+
+void Supervisor::send_kernel_lane() {
+  if (labels_) gateway_.child->channel.send(MessageType::kernel_lane, {}, {labels_.get()});
 }
 
 void Supervisor::send_policy() {

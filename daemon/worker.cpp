@@ -24,6 +24,7 @@ constexpr base::Duration log_period = 100ms;  // the longest a line waits
 constexpr std::size_t most_log_waiting =
     1 << 20;  // bytes kept while the keeper is slow; beyond, lines are lost and counted
 constexpr base::Duration complaint_period = 10s;
+constexpr base::Duration gate_period = 1s;  // its time-outs are of many seconds
 
 bool is_loopback(const base::IpAddress& address) {
   return address.is_v4() ? address.v4_value() >> 24 == 127 : address.to_string() == "::1";
@@ -51,6 +52,9 @@ Worker::Worker(unsigned number, WorkerSettings settings, Sightings& sightings, C
     flush_log();
     listen_again();
   });
+  if (settings_.kernel_lane == nullptr) return;
+  gate_ = std::make_unique<GateDriver>(*this, limits_, *settings_.kernel_lane, number_);
+  loop_.every(gate_period, [this] { gate_->look_at_the_time(); });
 }
 
 Worker::~Worker() = default;
@@ -68,7 +72,7 @@ base::Result<> Worker::listen() {
       listeners_.push_back(std::move(listener));
     }
   }
-  return base::Nothing{};
+  return gate_ ? gate_->open() : base::Nothing{};
 }
 
 void Worker::start() {
@@ -99,6 +103,7 @@ void Worker::adopt(PolicyInForce policy) {
     squid_log_ = policy.squid_log;
     keep_log_ = policy.keep_log;
     if (first) return;
+    if (gate_) gate_->policy_changed();
     for (std::size_t i = flows_.size(); i-- > 0;) {  // from the back: a flow that dies swaps the last into its place
       if (i >= flows_.size()) continue;
       FlowDriver& flow = *flows_[i];
@@ -196,10 +201,7 @@ void Worker::open_flow(netfilter::Accepted accepted, std::size_t lan) {
   if (origin->port == settings_.lan[lan].listener_port && is_loopback(origin->address)) return refuse();
   if (!limits_.take(client->address)) {
     ++totals_.refused_by_limit;
-    if (loop_.now() - complained_at_ > complaint_period) {
-      complained_at_ = loop_.now();
-      logging::warning("connection limit reached, refused one of " + client->address.to_string());
-    }
+    complain_of_limit(client->address);
     return refuse();
   }
   ++totals_.accepted;
@@ -214,6 +216,12 @@ void Worker::open_flow(netfilter::Accepted accepted, std::size_t lan) {
 }
 
 // --- services
+
+void Worker::complain_of_limit(const base::IpAddress& client) {
+  if (loop_.now() - complained_at_ <= complaint_period) return;
+  complained_at_ = loop_.now();
+  logging::warning("connection limit reached, refused one of " + client.to_string());
+}
 
 void Worker::again(FlowDriver& flow) {
   if (flow.queued) return;

@@ -1,4 +1,4 @@
-// One thread of the gateway: its listeners, its flows, its loop. Flows never change threads and share nothing but the
+// One thread of the gateway: its listeners, its queues, its flows, its loop. Flows never change threads and share nothing but the
 // immutable policy, the sightings and the connection limits.
 #pragma once
 
@@ -12,6 +12,7 @@
 
 #include "daemon/connection_limits.hpp"
 #include "daemon/flow_driver.hpp"
+#include "daemon/gate_driver.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/pipe_pool.hpp"
 #include "daemon/sightings.hpp"
@@ -39,6 +40,7 @@ struct WorkerSettings {
   bool spoof_client = true;  // upstream_source = "client"
   std::uint32_t upstream_mark = 0;
   flow::UnknownProtocol unknown_protocol = flow::UnknownProtocol::tunnel;
+  const KernelLane* kernel_lane = nullptr;  // none; outlives the worker
 };
 
 struct WorkerTotals {
@@ -69,8 +71,9 @@ class Worker {
   const std::vector<std::unique_ptr<FlowDriver>>& flows() const { return flows_; }
   const WorkerTotals& totals() const { return totals_; }
   const policy::Snapshot* snapshot() const { return surroundings_.snapshot.get(); }
+  const GateDriver* gate() const { return gate_.get(); }
 
-  // Services for its FlowDrivers.
+  // Services for its FlowDrivers and its GateDriver.
   Loop& loop() { return loop_; }
   flow::Surroundings& surroundings() {
     surroundings_.now = wall_now();
@@ -83,6 +86,8 @@ class Worker {
   void give_back(flow::CommandList list);
   const WorkerSettings& settings() const { return settings_; }
   void note(const flow::AccessRecord& record);
+  policy::Client identify(const base::IpAddress& address, const std::string& interface);
+  void complain_of_limit(const base::IpAddress& client);  // once in a while
   void again(FlowDriver& flow);  // work() once more, after the others
   void bury(FlowDriver& flow);   // its sockets are closed; freed when no event can name it any more
 
@@ -98,7 +103,6 @@ class Worker {
   void refuse_for_lack_of_descriptors(Listener& listener);
   void listen_again();
   void open_flow(netfilter::Accepted accepted, std::size_t lan);
-  policy::Client identify(const base::IpAddress& address, const std::string& interface);
   void free_the_dead();
   void flush_log();
 
@@ -123,6 +127,7 @@ class Worker {
   std::vector<flow::CommandList> command_lists_;
   std::atomic<std::size_t> flow_count_{0};
   WorkerTotals totals_;
+  std::unique_ptr<GateDriver> gate_;  // of the kernel lane, if there is one
   std::thread thread_;
 };
 

@@ -79,7 +79,7 @@ TEST(PlanDiversion, GivesEachClientTheGroupThatTheClientTableGives) {
     }
     snapshot.clients.add_member_interface(group(), random.interface());
 
-    DivertPlan plan = plan_diversion(settings_of({"lan0", "lan1", "lan2"}), snapshot, {"wan0"});
+    DivertPlan plan = plan_diversion(settings_of({"lan0", "lan1", "lan2"}), snapshot, {"wan0"}, {});
     for (int i = 0; i < 50; ++i) {
       policy::Sighting sighting;
       sighting.address = random.address();
@@ -104,26 +104,56 @@ TEST(PlanDiversion, GivesEachClientTheGroupThatTheClientTableGives) {
 }
 
 TEST(PlanDiversion, SaysWhatTheRulesetMustKnowOfEachGroup) {
-  policy::Snapshot snapshot = snapshot_of(4);
+  using Tls = DivertPlan::Tls;
+  using Quic = DivertPlan::Quic;
+  policy::Snapshot snapshot = snapshot_of(6);
   snapshot.groups[1].tls = policy::TlsMode::off;
   snapshot.groups[1].if_down = policy::IfDown::closed;
   snapshot.groups[2].quic = policy::QuicMode::allow;
   snapshot.groups[3].tls = policy::TlsMode::off;
   snapshot.groups[3].quic = policy::QuicMode::block;
-  DivertPlan plan = plan_diversion(settings_of({"lan0"}), snapshot, {});
-  ASSERT_EQ(plan.groups.size(), 4u);
-  EXPECT_FALSE(plan.groups[0].closed);
-  EXPECT_TRUE(plan.groups[0].divert_tls);
-  EXPECT_TRUE(plan.groups[0].block_quic) << "quic = \"policy\" is not judged by name yet";
-  EXPECT_TRUE(plan.groups[1].closed);
-  EXPECT_FALSE(plan.groups[1].divert_tls);
-  EXPECT_FALSE(plan.groups[1].block_quic) << "tls = \"off\" lets QUIC alone too";
-  EXPECT_FALSE(plan.groups[2].block_quic);
-  EXPECT_TRUE(plan.groups[3].block_quic);
+  snapshot.groups[4].wants_inspection = true;
+  snapshot.groups[5].wants_page = true;
+  struct Row {
+    Tls tls;
+    Quic quic;
+  };
+  auto expect = [&](netfilter::DivertPlan::Queues queues, std::vector<Row> rows) {
+    DivertPlan plan = plan_diversion(settings_of({"lan0"}), snapshot, {}, queues);
+    ASSERT_EQ(plan.groups.size(), rows.size());
+    EXPECT_EQ(plan.queues, queues);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      EXPECT_EQ(plan.groups[i].tls, rows[i].tls) << i;
+      EXPECT_EQ(plan.groups[i].quic, rows[i].quic) << i;
+      EXPECT_EQ(plan.groups[i].closed, i == 1) << i;
+    }
+  };
+  expect({}, {{Tls::proxy, Quic::refuse},
+              {Tls::off, Quic::pass},
+              {Tls::proxy, Quic::pass},
+              {Tls::off, Quic::refuse},
+              {Tls::proxy, Quic::refuse},
+              {Tls::proxy, Quic::refuse}});
+  expect(kernel_lane_queues(settings_of({"lan0"}), true), {{Tls::gate, Quic::gate},
+                                                           {Tls::off, Quic::pass},
+                                                           {Tls::gate, Quic::pass},
+                                                           {Tls::off, Quic::refuse},
+                                                           {Tls::proxy, Quic::refuse},
+                                                           {Tls::proxy, Quic::gate}});
+}
+
+TEST(PlanDiversion, HasAQueueOfEachKindForEveryWorker) {
+  rules::Settings settings = settings_of({"lan0"});
+  settings.daemon.workers = 3;
+  auto queues = kernel_lane_queues(settings, false);
+  EXPECT_EQ(queues.of_origins() - queues.of_clients(), 3);
+  EXPECT_EQ(queues.of_quic() - queues.of_origins(), 3);
+  settings.daemon.workers = 0;
+  EXPECT_GE(kernel_lane_queues(settings, false).count, 1);
 }
 
 TEST(PlanDiversion, GivesEachLanInterfaceAPortOfItsOwn) {
-  DivertPlan plan = plan_diversion(settings_of({"br-lan", "br-guest"}), snapshot_of(1), {});
+  DivertPlan plan = plan_diversion(settings_of({"br-lan", "br-guest"}), snapshot_of(1), {}, {});
   ASSERT_EQ(plan.lan.size(), 2u);
   EXPECT_EQ(plan.lan[0].interface, "br-lan");
   EXPECT_EQ(plan.lan[0].listener_port, first_listener_port);
@@ -132,12 +162,12 @@ TEST(PlanDiversion, GivesEachLanInterfaceAPortOfItsOwn) {
 
 TEST(PlanDiversion, TheOutsideIsTheSettingsOrWhereTheDefaultRoutesAre) {
   rules::Settings settings = settings_of({"lan0"});
-  EXPECT_EQ(plan_diversion(settings, snapshot_of(1), {"wan0", "lan0", "wan1"}).wan,
+  EXPECT_EQ(plan_diversion(settings, snapshot_of(1), {"wan0", "lan0", "wan1"}, {}).wan,
             (std::vector<std::string>{"wan0", "wan1"}))
       << "an inner interface stays one whatever routes there are";
   settings.network.wan_auto = false;
   settings.network.wan = {"ppp0"};
-  EXPECT_EQ(plan_diversion(settings, snapshot_of(1), {"wan0"}).wan, std::vector<std::string>{"ppp0"});
+  EXPECT_EQ(plan_diversion(settings, snapshot_of(1), {"wan0"}, {}).wan, std::vector<std::string>{"ppp0"});
 }
 
 }  // namespace

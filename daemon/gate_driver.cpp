@@ -1,0 +1,317 @@
+#include "daemon/gate_driver.hpp"
+
+#include <net/if.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "daemon/kernel_flows.hpp"
+#include "daemon/log.hpp"
+#include "daemon/worker.hpp"
+#include "flow/running_flow.hpp"
+
+namespace sluiced {
+namespace {
+
+using namespace std::chrono_literals;
+using flow::GateVerdict;
+using netfilter::QueuedPacket;
+
+constexpr int batches_at_a_time = 8;  // then the other descriptors have their turn
+// Packets of origins are looked at for the beginning of their answer only: headers, and 43 bytes of a ServerHello, cut over
+// records however small.
+constexpr std::uint32_t origin_copy = 1024;
+constexpr std::uint32_t queue_length = 4096;  // packets; at most a few ms of them on a machine that keeps up
+// A client that connects and says nothing (browsers connect ahead of need). When it speaks later, it is reset and comes back.
+constexpr base::Duration silence_limit = 5min;
+constexpr base::Duration lately = 5s;  // a queue's length in time, many times over
+constexpr base::Duration grave_age = 10min;
+constexpr std::size_t grave_limit = 65536;  // about 6 MiB; then graves may be lost
+
+}  // namespace
+
+GateDriver::GateDriver(Worker& worker, ConnectionLimits& limits, const KernelLane& lane, unsigned number)
+    : worker_(worker), limits_(limits), lane_(lane), number_(number) {}
+
+base::Result<> GateDriver::open() {
+  auto number = [&](std::uint16_t first) { return static_cast<std::uint16_t>(first + number_); };
+  const auto& queues = lane_.queues;
+  // UDP is never taken as offload packets: what size its datagrams have would be lost (FACTS 2.2).
+  auto queue = netfilter::PacketQueue::open({
+      {.number = number(queues.of_clients()), .gso = true, .max_length = queue_length},
+      {.number = number(queues.of_origins()), .copy_range = origin_copy, .gso = true, .max_length = queue_length},
+      {.number = number(queues.of_quic()), .gso = false, .max_length = queue_length},
+  });
+  if (!queue) return std::move(queue).error().context("kernel lane");
+  queue_ = std::move(*queue);
+  worker_.loop().add(queue_->fd(), EPOLLIN, this);
+  return base::Nothing{};
+}
+
+void GateDriver::ready(std::uint32_t) {
+  for (int i = 0; i < batches_at_a_time; ++i) {
+    auto read = queue_->read([this](const QueuedPacket& packet) { take(packet); });
+    publish_notes();
+    auto flushed = queue_->flush();
+    if (!read || !flushed) {
+      logging::warning("kernel lane: " + (read ? flushed.error() : read.error()).message);
+      return;
+    }
+    if (*read == 0) return;
+  }
+}
+
+void GateDriver::take(const QueuedPacket& packet) {
+  proto::ip::Packet parsed = proto::ip::parse_packet(packet.payload);
+  bool of_origin = packet.queue == lane_.queues.of_origins() + number_;
+  if (auto* segment = std::get_if<proto::ip::TcpSegment>(&parsed)) {
+    if (of_origin) return take_origin(packet, *segment);
+    if (!packet.truncated) return take_client(packet, *segment);
+  } else if (auto* datagram = std::get_if<proto::ip::UdpDatagram>(&parsed); datagram && !packet.truncated) {
+    return take_quic(packet, *datagram);
+  }
+  ++totals_.unreadable;
+  answer(packet, GateVerdict::drop);
+}
+
+// --- TCP
+
+void GateDriver::take_client(const QueuedPacket& packet, const proto::ip::TcpSegment& segment) {
+  base::FiveTuple tuple{base::IpProtocol::tcp, segment.source, segment.destination};
+  auto found = tcp_.find(tuple);
+  if (found == tcp_.end() && segment.has(proto::ip::syn)) return begin_tcp(packet, segment, tuple);
+  if (found == tcp_.end()) {
+    if (done_.contains(tuple)) return answer(packet, GateVerdict::done);
+    ++totals_.unknown;
+    reset_other_side(packet, segment.source, segment.destination, segment.sequence);
+    return answer(packet, GateVerdict::block);
+  }
+  Entry<flow::GatedTcp>& entry = *found->second;
+  entry.seen = worker_.loop().now();
+  worker_.surroundings();  // the time
+  GateVerdict verdict = entry.flow.on_client(segment, notes_);
+  answer(packet, verdict);
+  if (verdict != GateVerdict::block) return;
+  reset_other_side(packet, segment.source, segment.destination, entry.flow.gate().origin_expects());
+  bury(tuple, entry.flow.gate());
+  forget(tcp_, found);
+}
+
+void GateDriver::begin_tcp(const QueuedPacket& packet, const proto::ip::TcpSegment& syn, const base::FiveTuple& tuple) {
+  if (is_beside_a_grave(tuple, syn.sequence + 1)) return answer(packet, GateVerdict::drop);
+  auto begins = opening(packet, tuple);
+  if (!begins) return;
+  ++totals_.flows;
+  done_.erase(tuple);
+  finish_earlier(tuple);
+  auto entry = std::make_unique<Entry<flow::GatedTcp>>(Entry<flow::GatedTcp>{
+      {std::move(*begins), worker_.surroundings(), syn.sequence}, worker_.loop().now()});
+  GateVerdict verdict = entry->flow.on_first_syn(syn, notes_);
+  answer(packet, verdict);  // of a SYN that is blocked the origin has heard nothing
+  if (verdict == GateVerdict::block)
+    limits_.give_back(tuple.client.address);
+  else
+    tcp_.emplace(tuple, std::move(entry));
+}
+
+void GateDriver::take_origin(const QueuedPacket& packet, const proto::ip::TcpSegment& segment) {
+  base::FiveTuple tuple{base::IpProtocol::tcp, segment.destination, segment.source};
+  auto found = tcp_.find(tuple);
+  if (found == tcp_.end()) return answer(packet, GateVerdict::pass);
+  flow::GatedTcp& flow = found->second->flow;
+  worker_.surroundings();
+  GateVerdict verdict = flow.on_origin(segment, notes_);
+  if (verdict == GateVerdict::done) {
+    label(flow, packet.out_interface);
+    ++totals_.allowed;
+    done_.emplace(tuple, worker_.loop().now());
+  }
+  if (verdict == GateVerdict::block) {
+    reset_other_side(packet, segment.source, segment.destination, flow.gate().client_expects());
+    bury(tuple, flow.gate());
+  }
+  answer(packet, verdict);
+  if (verdict == GateVerdict::done || verdict == GateVerdict::block) forget(tcp_, found);
+}
+
+// --- QUIC
+
+void GateDriver::take_quic(const QueuedPacket& packet, const proto::ip::UdpDatagram& datagram) {
+  base::FiveTuple tuple{base::IpProtocol::udp, datagram.source, datagram.destination};
+  auto found = quic_.find(tuple);
+  if (found == quic_.end()) {
+    auto begins = opening(packet, tuple);
+    if (!begins) return;
+    ++totals_.flows;
+    auto entry = std::make_unique<Entry<flow::GatedQuic>>(
+        Entry<flow::GatedQuic>{{std::move(*begins), worker_.surroundings()}, worker_.loop().now()});
+    entry->labelled = lane_.labels->find(tuple).has_value();
+    if (entry->labelled) entry->flow.resume();
+    found = quic_.emplace(tuple, std::move(entry)).first;
+  }
+  Entry<flow::GatedQuic>& entry = *found->second;
+  entry.seen = worker_.loop().now();
+  worker_.surroundings();
+  GateVerdict verdict = entry.flow.on_client(datagram.payload, entry.seen, notes_);
+  if (verdict == GateVerdict::done && !std::exchange(entry.labelled, true)) {
+    label(entry.flow, packet.in_interface);
+    ++totals_.allowed;
+  }
+  answer(packet, verdict);
+  if (verdict == GateVerdict::block) forget(quic_, found);
+}
+
+// --- what both share
+
+// How a flow begins; without one it has been refused: too many, or before the first policy.
+std::optional<flow::Opening> GateDriver::opening(const QueuedPacket& packet, const base::FiveTuple& tuple) {
+  auto lan = lan_of(packet.in_interface);
+  if (!lan || worker_.snapshot() == nullptr) {
+    answer(packet, GateVerdict::drop);
+    return std::nullopt;
+  }
+  if (!limits_.take(tuple.client.address)) {
+    ++totals_.refused_by_limit;
+    worker_.complain_of_limit(tuple.client.address);
+    answer(packet, GateVerdict::block);
+    return std::nullopt;
+  }
+  flow::Opening opening;
+  opening.tuple = tuple;
+  opening.client = worker_.identify(tuple.client.address, worker_.settings().lan[*lan].interface);
+  return opening;
+}
+
+void GateDriver::answer(const QueuedPacket& packet, GateVerdict verdict) {
+  using netfilter::Mark;
+  using netfilter::QueueVerdict;
+  Mark mark = Mark::passed;
+  switch (verdict) {
+    case GateVerdict::drop:
+      return queue_->verdict(packet.queue, packet.id, QueueVerdict::drop, packet.mark);
+    case GateVerdict::pass:
+      break;
+    case GateVerdict::collect:
+      mark = Mark::collecting;
+      break;
+    case GateVerdict::done:
+      mark = Mark::done;
+      break;
+    case GateVerdict::block:
+      mark = Mark::blocked;
+      ++totals_.blocked;
+      break;
+  }
+  // Through our rules once more: they save the mark to the connection, and the admin's own rules behind them are not
+  // skipped.
+  queue_->verdict(packet.queue, packet.id, QueueVerdict::repeat,
+                  (packet.mark & ~lane_.mark_mask) | netfilter::mark_value(mark, lane_.mark_mask));
+}
+
+void GateDriver::label(const flow::GatedFlow& flow, std::uint32_t interface) {
+  const flow::Subject& subject = flow.subject();
+  FlowLabel label;
+  label.tuple = flow.opening().tuple;
+  label.lan = lan_of(interface).value_or(0);
+  label.ech_offered = subject.ech_offered;
+  label.name = subject.name;
+  label.began = subject.began;
+  if (!lane_.labels->add(label)) ++totals_.unlabelled;
+}
+
+// The kernel answers the sender of the packet; the other side hears of it from us.
+void GateDriver::reset_other_side(const QueuedPacket& packet, const base::Endpoint& from, const base::Endpoint& to,
+                                  std::uint32_t sequence) {
+  if (!lane_.resets) return;
+  auto sent = lane_.resets->send_reset(from, to, sequence, std::nullopt, packet.out_interface);
+  if (!sent) logging::debug("kernel lane: " + sent.error().message);
+}
+
+void GateDriver::publish_notes() {
+  for (const flow::Command& command : notes_)
+    if (auto* note = std::get_if<flow::Note>(&command)) worker_.note(note->record);
+  notes_.clear();
+}
+
+std::optional<std::uint8_t> GateDriver::lan_of(std::uint32_t interface) {
+  if (auto known = lans_.find(interface); known != lans_.end()) return known->second;
+  char name[IF_NAMESIZE];
+  const auto& lans = worker_.settings().lan;
+  if (if_indextoname(interface, name) == nullptr) return std::nullopt;
+  auto lan = std::find_if(lans.begin(), lans.end(), [&](const auto& each) { return each.interface == name; });
+  if (lan == lans.end()) return std::nullopt;
+  return lans_[interface] = static_cast<std::uint8_t>(lan - lans.begin());
+}
+
+// A tuple that is used again before anybody has noticed that its last flow has ended. What that one's bytes were is lost.
+void GateDriver::finish_earlier(const base::FiveTuple& tuple) {
+  auto label = lane_.labels->find(tuple);
+  if (!label) return;
+  lane_.labels->remove(tuple);
+  flow::RunningFlow({tuple, worker_.identify(tuple.client.address, worker_.settings().lan[label->lan].interface)},
+                    worker_.surroundings(), known_of(*label), {})
+      .note_end(notes_);
+}
+
+void GateDriver::bury(const base::FiveTuple& tuple, const flow::HelloGate& gate) {
+  if (gate.has_begun() && graves_.size() < grave_limit) graves_.emplace(tuple, Grave{gate.anchor(), worker_.loop().now()});
+}
+
+bool GateDriver::is_beside_a_grave(const base::FiveTuple& tuple, std::uint32_t anchor) const {
+  auto [grave, end] = graves_.equal_range(tuple);
+  return std::any_of(grave, end,
+                     [&](const auto& each) { return flow::HelloGate::within_reach(each.second.anchor, anchor); });
+}
+
+template <class Gated>
+void GateDriver::forget(Flows<Gated>& flows, typename Flows<Gated>::iterator& flow) {
+  limits_.give_back(flow->first.client.address);
+  flow = flows.erase(flow);
+}
+
+void GateDriver::policy_changed() {
+  auto identify = [&](auto& flows) {
+    for (auto& [tuple, entry] : flows) {
+      const policy::Client& client = entry->flow.opening().client;
+      entry->flow.policy_changed(worker_.identify(client.address, client.interface));
+    }
+  };
+  identify(tcp_);
+  identify(quic_);
+  lans_.clear();  // interfaces come and go, numbers with them
+}
+
+void GateDriver::look_at_the_time() {
+  base::Monotonic now = worker_.loop().now();
+  base::WallTime wall = worker_.surroundings().now;
+  for (auto flow = tcp_.begin(); flow != tcp_.end();) {
+    Entry<flow::GatedTcp>& entry = *flow->second;
+    if (entry.flow.is_late(wall)) {
+      ++totals_.timed_out;
+      entry.flow.time_out(notes_);
+      const base::FiveTuple& tuple = flow->first;
+      if (lane_.resets) {
+        (void)lane_.resets->send_reset(tuple.client, tuple.origin, entry.flow.gate().origin_expects(), std::nullopt, 0);
+        (void)lane_.resets->send_reset(tuple.origin, tuple.client, entry.flow.gate().client_expects(), std::nullopt, 0);
+      }
+      bury(tuple, entry.flow.gate());
+      forget(tcp_, flow);
+    } else if (now - entry.seen > silence_limit) {
+      bury(flow->first, entry.flow.gate());
+      forget(tcp_, flow);
+    } else {
+      ++flow;
+    }
+  }
+  for (auto flow = quic_.begin(); flow != quic_.end();) {
+    if (now > flow->second->flow.forget_at() && now - flow->second->seen > 30s)
+      forget(quic_, flow);
+    else
+      ++flow;
+  }
+  std::erase_if(done_, [&](const auto& each) { return now - each.second > lately; });
+  std::erase_if(graves_, [&](const auto& each) { return now - each.second.since > grave_age; });
+  publish_notes();
+}
+
+}  // namespace sluiced
