@@ -1,14 +1,20 @@
 // Load for the data-path benchmark (run.py): small servers and clients that hide as little of the gateway as possible.
 //
-//   bench_load serve bulk|short|http|hold ADDRESS PORT [BYTES]    until killed; prints "ready" when it listens
-//   bench_load bulk  ADDRESS PORT HELLO BYTES                     one connection, BYTES down
-//   bench_load short ADDRESS PORT HELLO COUNT CONCURRENT          connect, hello, 1 KiB back, closed by the server
-//   bench_load http  ADDRESS PORT COUNT CONCURRENT                keep-alive GETs, 1 KiB back each
-//   bench_load hold  ADDRESS PORT HELLO COUNT                     COUNT idle connections until standard input ends
+//   bench_load serve short|http|hold|refuse ADDRESS PORT       until killed; prints "ready" when it listens
+//   bench_load serve bulk ADDRESS PORT BYTES                   the same
+//   bench_load serve quic ADDRESS PORT ANSWER                  the same
+//   bench_load bulk    ADDRESS PORT HELLO BYTES                one connection, BYTES down
+//   bench_load short   ADDRESS PORT HELLO COUNT CONCURRENT     connect, hello, 1 KiB back, closed by the server
+//   bench_load latency ADDRESS PORT HELLO COUNT                the same one at a time, and how long each took
+//   bench_load blocked ADDRESS PORT HELLO COUNT CONCURRENT     connect, hello, and be told no
+//   bench_load http    ADDRESS PORT COUNT CONCURRENT           keep-alive GETs, 1 KiB back each
+//   bench_load hold    ADDRESS PORT HELLO COUNT                COUNT idle connections until standard input ends
+//   bench_load quic    ADDRESS PORT INITIALS COUNT CONCURRENT FIRST    two datagrams, one back; flow N from port FIRST + N
 //
-// HELLO is a file with a real ClientHello. The bulk sender uses sendfile from a memory file and the receiver recv with
-// MSG_TRUNC, so neither end touches the bytes. Everything else is one thread and one epoll. Each client prints one line
-// of JSON. Any failure ends the program with a message: a benchmark with errors in it is no benchmark.
+// HELLO is a file with a real ClientHello; INITIALS holds the two datagrams of one, of equal length, and ANSWER the one
+// that comes back (initial.py). The bulk sender uses sendfile from a memory file and the receiver recv with MSG_TRUNC,
+// so neither end touches the bytes. Everything else is one thread and one epoll. Each client prints one line of JSON.
+// Any failure ends the program with a message: a benchmark with errors in it is no benchmark.
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -37,6 +43,7 @@ namespace {
 
 constexpr int batch = 256;               // events taken at once
 constexpr std::size_t page_size = 1024;  // the body of a short answer
+constexpr std::size_t initials = 2;      // datagrams that carry one QUIC hello
 constexpr std::string_view request =
     "GET /page HTTP/1.1\r\nHost: www.allowed.test\r\nUser-Agent: bench_load\r\nAccept: */*\r\n\r\n";
 
@@ -74,12 +81,12 @@ Address parse_address(const char* text, const char* port) {
   return address;
 }
 
-int listener(const Address& address) {
-  const int fd = must(socket(address.storage.ss_family, SOCK_STREAM, 0), "socket");
+int listener(const Address& address, int kind = SOCK_STREAM) {
+  const int fd = must(socket(address.storage.ss_family, kind, 0), "socket");
   const int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   must(bind(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length), "bind");
-  must(listen(fd, 4096), "listen");
+  if (kind == SOCK_STREAM) must(listen(fd, 4096), "listen");
   std::puts("ready");
   std::fflush(stdout);
   return fd;
@@ -205,6 +212,10 @@ int serve_small(const Address& address, std::string_view mode) {
         close(fd);
       } else if (mode == "http") {  // requests are small and whole, one at a time
         send(fd, answer.data(), answer.size(), MSG_NOSIGNAL);
+      } else if (mode == "refuse") {
+        constexpr linger at_once{1, 0};  // closes by a reset
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        close(fd);
       } else {
         send(fd, page.data(), mode == "hold" ? 7 : page.size(), MSG_NOSIGNAL);
         if (mode == "short") close(fd);
@@ -213,15 +224,14 @@ int serve_small(const Address& address, std::string_view mode) {
   }
 }
 
-int client_short(const Address& address, const std::string& hello, long count, long concurrent) {
-  const auto begun = std::chrono::steady_clock::now();
+// COUNT connections, CONCURRENT at a time: each says hello, and is closed once `over(fd)`, called when there is something
+// to receive, says so.
+template <typename Over>
+void many(const Address& address, const std::string& hello, long count, long concurrent, Over&& over) {
   Poller poller;
-  std::unordered_map<int, std::size_t> got;
   long started = 0, finished = 0;
   const auto start = [&] {
-    const int fd = dial(address, false);
-    poller.add(fd, EPOLLOUT);
-    got[fd] = 0;
+    poller.add(dial(address, false), EPOLLOUT);
     ++started;
   };
   while (started < std::min(count, concurrent)) start();
@@ -232,19 +242,71 @@ int client_short(const Address& address, const std::string& hello, long count, l
         poller.change(fd, EPOLLIN);
         return;
       }
-      char buffer[4096];
-      const auto bytes = must(recv(fd, buffer, sizeof buffer, 0), "recv");
-      if (bytes > 0) {
-        got[fd] += static_cast<std::size_t>(bytes);
-        return;
-      }
-      if (got[fd] != page_size) errno = EPROTO, fail("short answer");
+      if (!over(fd)) return;
       close(fd);
       ++finished;
       if (started < count) start();
     });
   }
+}
+
+int client_short(const Address& address, const std::string& hello, long count, long concurrent) {
+  const auto begun = std::chrono::steady_clock::now();
+  std::unordered_map<int, std::size_t> got;
+  many(address, hello, count, concurrent, [&](int fd) {
+    char buffer[4096];
+    const auto bytes = must(recv(fd, buffer, sizeof buffer, 0), "recv");
+    got[fd] += static_cast<std::size_t>(bytes);
+    if (bytes > 0) return false;
+    if (got[fd] != page_size) errno = EPROTO, fail("short answer");
+    got[fd] = 0;
+    return true;
+  });
   std::printf("{\"seconds\": %.6f, \"count\": %ld}\n", since(begun), count);
+  return 0;
+}
+
+// However a connection ends, the client must have been told. Bytes that are no TLS alert are the origin's: it got through.
+int client_blocked(const Address& address, const std::string& hello, long count, long concurrent) {
+  const auto begun = std::chrono::steady_clock::now();
+  long alerts = 0, resets = 0, closes = 0;
+  many(address, hello, count, concurrent, [&](int fd) {
+    char buffer[4096];
+    const auto bytes = recv(fd, buffer, sizeof buffer, 0);
+    if (bytes > 0) {
+      if (buffer[0] != 0x15) errno = EPROTO, fail("a blocked connection got an answer");
+      ++alerts;  // one record in one segment; its end follows
+      return false;
+    }
+    if (bytes < 0 && errno != ECONNRESET) fail("recv");
+    ++(bytes < 0 ? resets : closes);
+    return true;
+  });
+  std::printf("{\"seconds\": %.6f, \"count\": %ld, \"alert\": %ld, \"reset\": %ld, \"closed\": %ld}\n", since(begun),
+              count, alerts, resets, closes);
+  return 0;
+}
+
+int client_latency(const Address& address, const std::string& hello, long count) {
+  const auto begun = std::chrono::steady_clock::now();
+  std::vector<double> took;
+  for (long i = 0; i < count; ++i) {
+    const auto from = std::chrono::steady_clock::now();
+    const int fd = dial(address, true);
+    send_all(fd, hello);
+    char buffer[page_size + 1];
+    for (std::size_t got = 0; got < page_size;) {
+      const auto bytes = must(recv(fd, buffer, sizeof buffer, 0), "recv");
+      if (bytes == 0) errno = EPROTO, fail("short answer");
+      got += static_cast<std::size_t>(bytes);
+    }
+    took.push_back(since(from) * 1e6);
+    if (must(recv(fd, buffer, sizeof buffer, 0), "recv") != 0) errno = EPROTO, fail("long answer");
+    close(fd);
+  }
+  std::sort(took.begin(), took.end());
+  std::printf("{\"seconds\": %.6f, \"count\": %ld, \"median\": %.1f, \"p99\": %.1f}\n", since(begun), count,
+              took[took.size() / 2], took[took.size() * 99 / 100]);
   return 0;
 }
 
@@ -305,6 +367,56 @@ int client_hold(const Address& address, const std::string& hello, long count) {
   return 0;
 }
 
+// --- QUIC ---------------------------------------------------------------------------------------------------------
+
+// One answer for each full set of Initials from a port: none if the gateway has dropped one of them.
+int serve_quic(const Address& address, const std::string& answer) {
+  const int fd = listener(address, SOCK_DGRAM);
+  const int room = 8 << 20;
+  must(setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room), "SO_RCVBUFFORCE");
+  std::vector<std::size_t> seen(65536);
+  for (;;) {
+    char buffer[2048];
+    sockaddr_in6 from{};  // its port is where sockaddr_in has it
+    socklen_t length = sizeof from;
+    must(recvfrom(fd, buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &length), "recvfrom");
+    auto& count = seen[from.sin6_port];
+    if (++count < initials) continue;
+    count = 0;
+    must(sendto(fd, answer.data(), answer.size(), 0, reinterpret_cast<const sockaddr*>(&from), length), "sendto");
+  }
+}
+
+int client_quic(const Address& address, const std::string& datagrams, long count, long concurrent, long first) {
+  const auto begun = std::chrono::steady_clock::now();
+  const auto size = datagrams.size() / initials;
+  Poller poller;
+  long started = 0, finished = 0;
+  const auto start = [&] {
+    auto from = parse_address(address.storage.ss_family == AF_INET ? "0.0.0.0" : "::", "0");
+    // As above: both families have the port at one place.
+    reinterpret_cast<sockaddr_in*>(&from.storage)->sin_port = htons(static_cast<std::uint16_t>(first + started));
+    const int fd = must(socket(address.storage.ss_family, SOCK_DGRAM | SOCK_NONBLOCK, 0), "socket");
+    must(bind(fd, reinterpret_cast<const sockaddr*>(&from.storage), from.length), "bind");
+    must(connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length), "connect");
+    for (std::size_t i = 0; i < initials; ++i) send_all(fd, std::string_view(datagrams).substr(i * size, size));
+    poller.add(fd, EPOLLIN);
+    ++started;
+  };
+  while (started < std::min(count, concurrent)) start();
+  while (finished < count) {
+    poller.wait([&](int fd, std::uint32_t) {
+      char buffer[2048];
+      must(recv(fd, buffer, sizeof buffer, 0), "an allowed QUIC flow");  // ICMP port unreachable is an error here
+      close(fd);
+      ++finished;
+      if (started < count) start();
+    });
+  }
+  std::printf("{\"seconds\": %.6f, \"count\": %ld}\n", since(begun), count);
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -320,6 +432,8 @@ int main(int argc, char** argv) {
     const auto address = parse_address(arguments[2], arguments[3]);
     if (std::string_view(arguments[1]) == "bulk" && arguments.size() == 5)
       return serve_bulk(address, static_cast<std::uint64_t>(number(4)));
+    if (std::string_view(arguments[1]) == "quic" && arguments.size() == 5)
+      return serve_quic(address, read_file(arguments[4]));
     return serve_small(address, arguments[1]);
   }
   if (arguments.size() >= 4) {
@@ -328,6 +442,11 @@ int main(int argc, char** argv) {
       return client_bulk(address, read_file(arguments[3]), static_cast<std::uint64_t>(number(4)));
     if (mode == "short" && arguments.size() == 6)
       return client_short(address, read_file(arguments[3]), number(4), number(5));
+    if (mode == "blocked" && arguments.size() == 6)
+      return client_blocked(address, read_file(arguments[3]), number(4), number(5));
+    if (mode == "latency" && arguments.size() == 5) return client_latency(address, read_file(arguments[3]), number(4));
+    if (mode == "quic" && arguments.size() == 7)
+      return client_quic(address, read_file(arguments[3]), number(4), number(5), number(6));
     if (mode == "http" && arguments.size() == 5) return client_http(address, number(3), number(4));
     if (mode == "hold" && arguments.size() == 5) return client_hold(address, read_file(arguments[3]), number(4));
   }

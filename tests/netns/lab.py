@@ -8,6 +8,11 @@
 Every host has the same host number under fd00:NN:: too. The gateway's default route leaves by wan0; `inner` is a
 network of the house that is not the internet; `lan0` and `guest0` are the LANs that sluice judges. The gateway
 forwards by itself, so whatever a test sees blocked is sluice's doing.
+
+Lab(hop=True) puts a second router behind the gateway, so that what leaves a client with TTL 2 passes the gateway and
+dies before the origin:
+
+       gateway 10.98.0.1 [wan0]--- 10.98.0.2 hop 10.99.0.1 --- origin
 """
 from __future__ import annotations
 
@@ -18,7 +23,9 @@ from namespace import Namespace, next_serial, scratch_directory, sweep, veth
 from origin import NAMES, Nginx
 
 FAMILIES = ("v4", "v6")
-NETWORKS = {"lan": 20, "guest": 30, "inner": 40, "wan": 99}
+FORWARDING = {"net__ipv4__ip_forward": 1, "net__ipv6__conf__all__forwarding": 1,
+              "net__ipv6__conf__all__accept_dad": 0, "net__ipv6__conf__default__accept_dad": 0}
+NETWORKS = {"lan": 20, "guest": 30, "inner": 40, "between": 98, "wan": 99}
 
 
 def address(network: str, host: int, family: str) -> str:
@@ -50,25 +57,23 @@ class Host:
 class Lab:
     """lab.alice, lab.bob (on lan0), lab.guest, lab.inner, lab.origin; lab.gateway is a bare Namespace."""
 
-    def __init__(self, clients=("alice", "bob"), guest=True, inner=True):
+    def __init__(self, clients=("alice", "bob"), guest=True, inner=True, hop=False):
         sweep()
         self._serial = next_serial()
         self._namespaces: list[Namespace] = []
         self.directory = scratch_directory()  # the daemon's unprivileged roles pass through
         self.sluices: list = []      # stopped with the lab (sluice.py)
         try:
-            self._build(clients, guest, inner)
+            self._build(clients, guest, inner, hop)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, clients, guest: bool, inner: bool):
+    def _build(self, clients, guest: bool, inner: bool, hop: bool):
         self.gateway = self._namespace("gateway")
-        forwarding = {"net__ipv4__ip_forward": 1, "net__ipv6__conf__all__forwarding": 1,
-                      "net__ipv6__conf__all__accept_dad": 0, "net__ipv6__conf__default__accept_dad": 0,
-                      # The bridge is a switch, not a firewall of its own: what every router sets (docs: br_netfilter).
-                      "net__bridge__bridge-nf-call-iptables": 0, "net__bridge__bridge-nf-call-ip6tables": 0}
-        self.gateway.sysctl(**forwarding)
+        # The bridge is a switch, not a firewall of its own: what every router sets (docs: br_netfilter).
+        self.gateway.sysctl(**FORWARDING, **{"net__bridge__bridge-nf-call-iptables": 0,
+                                             "net__bridge__bridge-nf-call-ip6tables": 0})
         self.gateway.ip("link add lan0 type bridge forward_delay 0", "link set lan0 up",
                         *_addresses("lan0", "lan", 1))
         for number, name in enumerate(clients, start=2):
@@ -83,9 +88,17 @@ class Lab:
             self.gateway.ip(*_addresses("inner0", "inner", 1))
             self.inner_nginx = Nginx(self.inner.namespace, [self.inner[f] for f in FAMILIES],
                                      self.directory / "inner")
-        self.origin = self._host("origin", "wan", 2, "wan0")
-        self.gateway.ip(*_addresses("wan0", "wan", 1), f"route add default via {self.origin['v4']}",
-                        f"route add default via {self.origin['v6']}")
+        if hop:
+            self.hop = self._namespace("hop")
+            self.hop.sysctl(**FORWARDING)
+            self.origin = self._host("origin", "wan", 2, "wan0", behind=self.hop)
+            veth(self.gateway, "wan0", self.hop, "eth0")
+            self.hop.ip(*_addresses("wan0", "wan", 1), *_addresses("eth0", "between", 2),
+                        *_default_by("between", 1))
+            self.gateway.ip(*_addresses("wan0", "between", 1), *_default_by("between", 2))
+        else:
+            self.origin = self._host("origin", "wan", 2, "wan0")
+            self.gateway.ip(*_addresses("wan0", "wan", 1), *_default_by("wan", 2))
         self.origin.namespace.ip(*_addresses("eth0", "wan", 3))
         self.peer = Host(self.origin.namespace, "wan", 3)
         self.nginx = Nginx(self.origin.namespace, [self.origin[f] for f in FAMILIES], self.directory / "origin")
@@ -95,13 +108,11 @@ class Lab:
         self._namespaces.append(namespace)
         return namespace
 
-    def _host(self, name: str, network: str, number: int, port: str) -> Host:
+    def _host(self, name: str, network: str, number: int, port: str, behind: Namespace | None = None) -> Host:
         namespace = self._namespace(name)
         namespace.sysctl(net__ipv6__conf__all__accept_dad=0, net__ipv6__conf__default__accept_dad=0)
-        veth(self.gateway, port, namespace, "eth0")
-        namespace.ip(*_addresses("eth0", network, number),
-                     f"route add default via {gateway_address(network, 'v4')}",
-                     f"route add default via {gateway_address(network, 'v6')}")
+        veth(behind or self.gateway, port, namespace, "eth0")
+        namespace.ip(*_addresses("eth0", network, number), *_default_by(network, 1))
         # What `ip netns exec NAME curl https://www.allowed.test/` resolves by.
         directory = Path("/etc/netns") / namespace.name
         directory.mkdir(parents=True)
@@ -126,3 +137,7 @@ class Lab:
 def _addresses(interface: str, network: str, number: int) -> list[str]:
     return [f"addr add {address(network, number, 'v4')}/16 dev {interface}",
             f"addr add {address(network, number, 'v6')}/64 dev {interface} nodad"]
+
+
+def _default_by(network: str, number: int) -> list[str]:
+    return [f"route add default via {address(network, number, family)}" for family in FAMILIES]
