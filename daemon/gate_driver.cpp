@@ -18,9 +18,6 @@ using flow::GateVerdict;
 using netfilter::QueuedPacket;
 
 constexpr int batches_at_a_time = 8;  // then the other descriptors have their turn
-// Packets of origins are looked at for the beginning of their answer only: headers, and 43 bytes of a ServerHello, cut over
-// records however small.
-constexpr std::uint32_t origin_copy = 1024;
 constexpr std::uint32_t queue_length = 4096;  // packets; at most a few ms of them on a machine that keeps up
 // A client that connects and says nothing (browsers connect ahead of need). When it speaks later, it is reset and comes back.
 constexpr base::Duration silence_limit = 5min;
@@ -39,7 +36,7 @@ base::Result<> GateDriver::open() {
   // UDP is never taken as offload packets: what size its datagrams have would be lost (FACTS 2.2).
   auto queue = netfilter::PacketQueue::open({
       {.number = number(queues.of_clients()), .gso = true, .max_length = queue_length},
-      {.number = number(queues.of_origins()), .copy_range = origin_copy, .gso = true, .max_length = queue_length},
+      {.number = number(queues.of_origins()), .gso = true, .max_length = queue_length},
       {.number = number(queues.of_quic()), .gso = false, .max_length = queue_length},
   });
   if (!queue) return std::move(queue).error().context("kernel lane");
@@ -64,12 +61,9 @@ void GateDriver::ready(std::uint32_t) {
 void GateDriver::take(const QueuedPacket& packet) {
   proto::ip::Packet parsed = proto::ip::parse_packet(packet.payload);
   bool of_origin = packet.queue == lane_.queues.of_origins() + number_;
-  if (auto* segment = std::get_if<proto::ip::TcpSegment>(&parsed)) {
-    if (of_origin) return take_origin(packet, *segment);
-    if (!packet.truncated) return take_client(packet, *segment);
-  } else if (auto* datagram = std::get_if<proto::ip::UdpDatagram>(&parsed); datagram && !packet.truncated) {
-    return take_quic(packet, *datagram);
-  }
+  if (auto* segment = std::get_if<proto::ip::TcpSegment>(&parsed))
+    return of_origin ? take_origin(packet, *segment) : take_client(packet, *segment);
+  if (auto* datagram = std::get_if<proto::ip::UdpDatagram>(&parsed)) return take_quic(packet, *datagram);
   ++totals_.unreadable;
   answer(packet, GateVerdict::drop);
 }
@@ -223,6 +217,8 @@ void GateDriver::label(const flow::GatedFlow& flow, std::uint32_t interface) {
 void GateDriver::reset_other_side(const QueuedPacket& packet, const base::Endpoint& from, const base::Endpoint& to,
                                   std::uint32_t sequence) {
   if (!lane_.resets) return;
+  // What was let pass before must be there before: else the number would be ahead of what the other side waits for.
+  if (auto flushed = queue_->flush(); !flushed) logging::warning("kernel lane: " + flushed.error().message);
   auto sent = lane_.resets->send_reset(from, to, sequence, std::nullopt, packet.out_interface);
   if (!sent) logging::debug("kernel lane: " + sent.error().message);
 }

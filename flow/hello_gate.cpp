@@ -21,19 +21,21 @@
 //   answered    The origin has answered what was judged.
 //   refused     Whatever comes is refused, for the same reason.
 //
-// Pending ends with a segment of the origin that carries payload and acknowledges the end of what was judged, and
-// nothing that never passed: an earlier acknowledgement answers something else (a server that speaks first). Its stream
-// is read as far as it takes to tell a HelloRetryRequest (RFC 8446 4.1.4): after that one the client sends a second
-// hello, in the clear, and some origins go by the name in that one. The gate collects again, from the end of the first
-// hello on. There may be change_cipher_spec, alerts and 0-RTT data before the second one (RFC 8446 D.4, 4.2.10): the
-// origin steps over them or ends the connection. If the second hello is here already, it is judged before the
-// HelloRetryRequest passes. A third one is illegal, so the answer to the second need not be read.
+// Pending ends with a segment of the origin that carries payload and acknowledges the end of what was judged. An
+// earlier acknowledgement answers something else (a server that speaks first), one of bytes that never passed belongs
+// to another connection and is dropped. The origin's stream is read as far as it takes to tell a HelloRetryRequest (RFC
+// 8446 4.1.4): after that one the client sends a second hello, in the clear, and some origins go by the name in that
+// one. The gate collects again, from the end of the first hello on. There may be change_cipher_spec, alerts and 0-RTT
+// data before the second one (RFC 8446 D.4, 4.2.10): the origin steps over them or ends the connection. If the second
+// hello is here already, it is judged before the HelloRetryRequest passes. A third one is illegal, so the answer to the
+// second need not be read.
 //
 // The origin's stream is read from where the client waited for it when it sent its own first byte, by that packet's
 // acknowledgement. A client may lie. Too low: the gap before the answer never fills and the flow is never done. Too
-// high: conntrack drops such packets, and origin bytes before that place are dropped here, so no HelloRetryRequest
-// reaches the client unread. All of the origin's payload must come by here until the flow is done: a HelloRetryRequest
-// may be cut into segments of a few bytes (the client sets window and MSS).
+// high: conntrack drops such packets, and origin bytes before that place are dropped here. All of the origin's payload
+// must come by here until the flow is done: a HelloRetryRequest may be cut into segments of a few bytes (window and MSS
+// are the client's). While pending, nothing passes behind a gap: where a HelloRetryRequest was lost, a client that
+// knows what it said needs only what follows, and acknowledges both.
 //
 // Data in a SYN (TFO, RFC 7413) comes with no acknowledgement, and where the origin's stream begins would be a guess:
 // the first of its segments that is seen may be its second, if the first was lost. So such a SYN is dropped. Its sender
@@ -134,11 +136,14 @@ HelloGate::OriginStep HelloGate::on_origin(const TcpSegment& segment) {
   if (segment.payload.empty()) return Pass{};
   if (auto* refused = std::get_if<Refused>(&state_)) return Refuse{refused->why};
   if (std::holds_alternative<Judging>(state_)) return Drop{};
+  const std::uint32_t acknowledged = segment.acknowledgement - client_.anchor();
+  const std::size_t sent = client_.prefix().size() + 1;  // if it has ended: a FIN takes a number
+  if (!segment.has(proto::ip::ack) || acknowledged > sent) return Drop{};
 
   auto* pending = std::get_if<Pending>(&state_);
   bool is_read = !pending || pending->may_be_retried;
   if (is_read && !record_origin(segment)) return Drop{};
-  if (!pending || !covers(pending->end, segment)) return Pass{};
+  if (!pending || acknowledged < pending->end) return Pass{};
   if (pending->may_be_retried) return read_answer(pending->end);
   state_ = Answered{};
   return Done{};
@@ -201,18 +206,14 @@ void HelloGate::record_acknowledgement(std::uint32_t number) {
   if (is_newer) acknowledged_ = number;
 }
 
-// False: it contradicts what is known of the origin's stream, or lies before it.
+// False: it contradicts what is known of the origin's stream, lies before it, or may lie behind an answer not yet read.
 bool HelloGate::record_origin(const TcpSegment& segment) {
   if (!origin_) return true;  // the origin speaks first
-  if (static_cast<std::int32_t>(segment.sequence - origin_->anchor()) < 0) return false;
+  const auto position = static_cast<std::int32_t>(segment.sequence - origin_->anchor());
+  if (position < 0) return false;
+  if (pending() && static_cast<std::size_t>(position) > origin_->prefix().size()) return false;
   std::size_t room = std::min(segment.payload.size(), origin_->room(segment.sequence));
   return origin_->add(segment.sequence, segment.payload.first(room)) != StreamRecord::Added::conflict;
-}
-
-// Does the segment acknowledge the client's stream up to `end`, and nothing that it never had? (A FIN takes a number.)
-bool HelloGate::covers(std::size_t end, const TcpSegment& segment) const {
-  const std::uint32_t acknowledged = segment.acknowledgement - client_.anchor();
-  return segment.has(proto::ip::ack) && acknowledged >= end && acknowledged <= client_.prefix().size() + 1;
 }
 
 // `passed`: how much of the stream had passed before the packet in hand.

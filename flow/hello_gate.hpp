@@ -86,7 +86,6 @@ class HelloGate {
   bool confusable(std::uint32_t anchor) const;
   void record_acknowledgement(std::uint32_t number);
   bool record_origin(const proto::ip::TcpSegment& segment);
-  bool covers(std::size_t end, const proto::ip::TcpSegment& segment) const;
   ClientStep look_for_hello(Collecting& collecting, std::size_t passed);
   OriginStep read_answer(std::size_t end);
   Refuse refuse(const char* why, std::size_t passed);

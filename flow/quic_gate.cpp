@@ -1,16 +1,17 @@
 // Theory of operation
 //
-// QUIC hides its hello behind keys that anybody can make: from the destination connection id of the client's first Initial
-// (RFC 9001 5.2). A server makes them from the ids that reach it, and all of the client's long headers come by here first.
-// So every key that a server can have is known here, and what a server reads is a part of what is read here. The flow is
-// allowed while every hello that has begun was judged; from then on the kernel forwards short headers alone.
+// QUIC hides its hello behind keys that anybody can make: from the destination connection id of the client's first
+// Initial (RFC 9001 5.2). A server makes them from the ids that reach it, and all of the client's long headers come by
+// here first. So every key that a server can have is known here, and what a server reads is a part of what is read
+// here. The flow is allowed while every hello that has begun was judged; from then on the kernel forwards short headers
+// alone.
 //
-// A connection is known by the id that its keys are made of. An Initial is tried with the keys of its own id (a connection
-// begins, or goes on before the server has answered; or after a Retry, whose id makes new keys, RFC 9000 17.2.5.2) and with
-// those of all connections known on the flow (once the server has answered, the client uses the id that the server chose,
-// and keeps the keys). The version is the packet's own: a client moves from version 1 to 2 within one connection, and the
-// keys move with it, made from the same id (RFC 9369 4.1); the CRYPTO stream goes on. Hence one stream an id, whatever
-// versions its packets have.
+// A connection is known by the id that its keys are made of. An Initial is tried with the keys of its own id (a
+// connection begins, or goes on before the server has answered; or after a Retry, whose id makes new keys, RFC 9000
+// 17.2.5.2) and with those of all connections known on the flow (once the server has answered, the client uses the id
+// that the server chose, and keeps the keys). The version is the packet's own: a client moves from version 1 to 2
+// within one connection, and the keys move with it, made from the same id (RFC 9369 4.1); the CRYPTO stream goes on.
+// Hence one stream an id, whatever versions its packets have.
 //
 //   a packet of the client                  is
 //   Initial that opens under one id         gathered in that connection's stream, then read
@@ -20,24 +21,27 @@
 //   any other version                       refused: a server that speaks it would read what we cannot
 //   Retry, Version Negotiation              refused: only servers send these (RFC 9000 17.2.1, 17.2.5)
 //   malformed long header                   refused, also behind another packet, though a receiver is to drop it there
-//   short header, first datagram            refused: a connection that moved here (RFC 9000 9) from where its hello was not
-//                                           seen, or that we forgot. The client begins anew, or falls back to TCP
-//   short header, a hello undecided         dropped: nobody can have keys for it but an older connection on the same flow
-//   short header behind another packet      the same, unless the datagram completes a hello; zeros are padding (RFC 9000 14.1)
+//   short header, first datagram            refused: a connection that moved here (RFC 9000 9), whose hello was seen
+//                                           elsewhere or forgotten. The client begins anew, or falls back to TCP
+//   short header, a hello undecided         dropped: only an older connection on the same flow can have keys for it
+//   short header behind another packet      the same, unless the datagram completes a hello. Zeros there are padding
+//                                           (RFC 9000 14.1)
 //
-// A connection's stream is one hello after the other: the second one answers a HelloRetryRequest (RFC 8446 4.1.4; it comes
-// in Initials, too, RFC 9001 4.1.2) and is judged like the first. Nothing else may be in a client's Initials. A hello goes
-// to the owner when its last byte is here, and that datagram has not passed yet.
+// A connection's stream is one hello after the other: the second one answers a HelloRetryRequest (RFC 8446 4.1.4; it
+// comes in Initials, too, RFC 9001 4.1.2) and is judged like the first. Nothing else may be in a client's Initials. A
+// hello goes to the owner when its last byte is here, and that datagram has not passed yet.
 //
 // What fakes could try that we see and the server does not (a low TTL, a datagram below 1200 bytes, an old number):
 //   - a harmless hello under the same id: one value per position, so the real one contradicts it and is refused
 //   - a harmless hello under another id: says nothing of the real one, which is judged on its own
-//   - a very large packet number, so that the short form of the next one is guessed wrongly here (RFC 9000 A.3) and rightly
-//     by the server: the real packet does not open here. That is why what does not open is refused and not passed
+//   - a very large packet number, so that the short form of the next one is guessed wrongly here (RFC 9000 A.3) and
+//     rightly by the server: the real packet does not open here. That is why what does not open is refused and not
+//     passed
 //   - one cipher text that opens under two ids, harmless here and real there (AES-GCM does not commit to its key): all
 //     known keys are tried, not only until one fits
 //   - more connections than are remembered: refused
-//   - waiting until what was said is forgotten, then telling a harmless beginning and the server the real end: see memory
+//   - waiting until what was said is forgotten, then telling a harmless beginning and the server the real end: see
+//     memory
 // Out of reach: ECH, which hides the name, and a connection that was made elsewhere and moves onto an allowed flow.
 #include "flow/quic_gate.hpp"
 
@@ -55,8 +59,8 @@ using proto::quic::CryptoStream;
 using proto::quic::Packet;
 using proto::quic::PacketKind;
 
-// A server waits no longer for the rest of a hello than its idle time-out, and any packet that it could count against that
-// comes by here: 30 s with most, 75 s with nginx. After 120 s conntrack has forgotten a silent flow, too.
+// A server waits no longer for the rest of a hello than its idle time-out, and any packet that it could count against
+// that comes by here: 30 s with most, 75 s with nginx. After 120 s conntrack has forgotten a silent flow, too.
 constexpr base::Duration memory = 2min;
 // At once on one flow. Browsers have one, two with a Retry. Times CryptoStream::limit: 128 KiB a flow at most; a Chrome
 // hello takes 2 KB.

@@ -1,6 +1,6 @@
-// Theory: quic_gate.cpp. The gate of one UDP flow to a QUIC port in the kernel lane. Every client datagram that begins with
-// a long header comes by here for as long as the flow lives (FACTS 7.3); the others only while the flow is not allowed.
-// Pure; the owner judges and speaks to the kernel.
+// Theory: quic_gate.cpp. The gate of one UDP flow to a QUIC port in the kernel lane. Every client datagram that begins
+// with a long header comes by here for as long as the flow lives (FACTS 7.3); the others only while the flow is not
+// allowed. Pure; the owner judges and speaks to the kernel.
 #pragma once
 
 #include <array>
@@ -31,8 +31,8 @@ class QuicGate {
   struct Refuse {  // cannot be read with certainty, or contradicts itself: the flow is refused
     const char* why;
   };
-  // One or more ClientHellos are complete with this datagram: judge all, then allow() or refuse the flow. Several are of
-  // connections that share the flow, or of one connection before and after a HelloRetryRequest.
+  // One or more ClientHellos are complete with this datagram: judge all, then allow() or refuse the flow. Several are
+  // of connections that share the flow, or of one connection before and after a HelloRetryRequest.
   struct Hellos {
     std::vector<proto::tls::ClientHello> hellos;
   };

@@ -34,9 +34,8 @@ StreamRecord::Added StreamRecord::add(std::uint32_t sequence, base::Bytes bytes)
   std::size_t known = 0;
   for (; last != pieces_.end() && last->begin <= end; ++last) {
     std::size_t from = std::max(begin, last->begin), to = std::min(end, last->end());
-    if (!std::equal(last->bytes.begin() + (from - last->begin), last->bytes.begin() + (to - last->begin),
-                    bytes.begin() + (from - begin)))
-      return Added::conflict;
+    base::Bytes there = base::Bytes(last->bytes).subspan(from - last->begin, to - from);
+    if (!std::ranges::equal(there, bytes.subspan(from - begin, to - from))) return Added::conflict;
     known += to - from;
   }
   if (known == bytes.size()) return Added::known;
@@ -57,8 +56,8 @@ void StreamRecord::merge(Pieces::iterator first, Pieces::iterator last, std::siz
   }
   first->bytes.resize(std::max(begin + bytes.size(), (last - 1)->end()) - first->begin);
   for (auto piece = first + 1; piece != last; ++piece)
-    std::copy(piece->bytes.begin(), piece->bytes.end(), first->bytes.begin() + (piece->begin - first->begin));
-  std::copy(bytes.begin(), bytes.end(), first->bytes.begin() + (begin - first->begin));
+    std::copy(piece->bytes.begin(), piece->bytes.end(), first->bytes.data() + (piece->begin - first->begin));
+  std::copy(bytes.begin(), bytes.end(), first->bytes.data() + (begin - first->begin));
   pieces_.erase(first + 1, last);
 }
 

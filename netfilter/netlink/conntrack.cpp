@@ -131,11 +131,12 @@ std::optional<std::uint64_t> read_bytes(const nlattr& counters) {
 }
 
 bool is_ended(const nlattr& protocol_info) {
-  std::optional<std::uint8_t> state;
+  int state = TCP_CONNTRACK_NONE;
   for_each_within(protocol_info, [&](const nlattr& part) {
     if (mnl_attr_get_type(&part) != CTA_PROTOINFO_TCP) return;
     for_each_within(part, [&](const nlattr& attribute) {
-      if (mnl_attr_get_type(&attribute) == CTA_PROTOINFO_TCP_STATE) state = number<std::uint8_t>(attribute);
+      if (mnl_attr_get_type(&attribute) == CTA_PROTOINFO_TCP_STATE)
+        state = number<std::uint8_t>(attribute).value_or(TCP_CONNTRACK_NONE);
     });
   });
   return state == TCP_CONNTRACK_TIME_WAIT || state == TCP_CONNTRACK_CLOSE;

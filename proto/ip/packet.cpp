@@ -1,5 +1,5 @@
-// What a gate reads must be what the origin's kernel reads, so a packet is read as Linux reads it, and what Linux itself
-// would make something else of is refused:
+// What a gate reads must be what the origin's kernel reads, so a packet is read as Linux reads it, and what leads
+// elsewhere is refused:
 //   - a fragment: conntrack reassembles, so none comes here; one that does has been let through by somebody's NOTRACK
 //   - a routing header that still has segments to visit: the destination in front of it is not where the packet ends
 //     (RFC 8200 4.4)

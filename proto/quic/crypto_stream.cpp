@@ -14,9 +14,10 @@ CryptoStream::Added CryptoStream::add(std::uint64_t offset, base::Bytes data) {
 
   bytes_.resize(std::max(bytes_.size(), begin + data.size()));
   known_.resize(bytes_.size());
-  std::copy(data.begin(), data.end(), bytes_.begin() + begin);
-  std::fill_n(known_.begin() + begin, data.size(), true);
-  prefix_ = static_cast<std::size_t>(std::find(known_.begin() + prefix_, known_.end(), false) - known_.begin());
+  const auto from = static_cast<std::ptrdiff_t>(begin);
+  std::copy(data.begin(), data.end(), bytes_.begin() + from);
+  std::fill_n(known_.begin() + from, data.size(), true);
+  while (prefix_ < known_.size() && known_[prefix_]) ++prefix_;
   return Added::yes;
 }
 

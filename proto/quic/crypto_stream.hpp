@@ -1,6 +1,6 @@
-// The bytes that a client has sent in the CRYPTO frames of one connection's Initials (RFC 9000 7.5, 19.6), gathered in any
-// order. One value per position: two receivers that disagree about which of two overlapping frames counts (RFC 9000 2.2
-// leaves it to them) could read two hellos.
+// The bytes that a client has sent in the CRYPTO frames of one connection's Initials (RFC 9000 7.5, 19.6), gathered in
+// any order. One value per position: two receivers that disagree about which of two overlapping frames counts (RFC 9000
+// 2.2 leaves it to them) could read two hellos.
 #pragma once
 
 #include <cstdint>

@@ -15,8 +15,8 @@ struct CryptoFrame {
   base::Bytes data;  // points into the payload
 };
 
-// The CRYPTO frames, in their order. PADDING, PING, ACK and CONNECTION_CLOSE are stepped over; any other frame is refused,
-// as it must be by a server.
+// The CRYPTO frames, in their order. PADDING, PING, ACK and CONNECTION_CLOSE are stepped over; any other frame is
+// refused, as it must be by a server.
 std::variant<std::vector<CryptoFrame>, Malformed> read_initial_frames(base::Bytes payload);
 
 }  // namespace proto::quic

@@ -1,15 +1,15 @@
 // Theory of operation
 //
-// connection id -> HKDF-Extract with the version's salt -> "client in" -> key, iv, hp, each label by HKDF-Expand-Label with
-// an empty context (RFC 9001 5.1, 5.2; RFC 5869; RFC 8446 7.1).
+// connection id -> HKDF-Extract with the version's salt -> "client in" -> key, iv, hp, each label by HKDF-Expand-Label
+// with an empty context (RFC 9001 5.1, 5.2; RFC 5869; RFC 8446 7.1).
 //
-// A packet is opened from the outside in: 16 bytes of its cipher text, at the place they have if the packet number takes
-// 4 bytes, are encrypted with hp; the result unmasks the first byte's low bits, which tell how long the packet number is,
-// and then the number (RFC 9001 5.4). The number, told in full by guessing its high bits, goes into the nonce (5.3); the
-// header, unmasked, is what AES-GCM authenticates besides the payload.
+// A packet is opened from the outside in: 16 bytes of its cipher text, at the place they have if the packet number
+// takes 4 bytes, are encrypted with hp; the result unmasks the first byte's low bits, which tell how long the packet
+// number is, and then the number (RFC 9001 5.4). The number, told in full by guessing its high bits, goes into the
+// nonce (5.3); the header, unmasked, is what AES-GCM authenticates besides the payload.
 //
-// A wrong guess, a wrong key and a changed byte look alike: the packet does not open. Nothing is said of the reserved bits
-// of the first byte, which a receiver is to look at only now (RFC 9000 17.2).
+// A wrong guess, a wrong key and a changed byte look alike: the packet does not open. Nothing is said of the reserved
+// bits of the first byte, which a receiver is to look at only now (RFC 9000 17.2).
 #include "proto/quic/initial_keys.hpp"
 
 #include <openssl/evp.h>

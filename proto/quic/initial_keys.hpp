@@ -1,6 +1,6 @@
-// What protects a client's Initial packets, and how one is opened (RFC 9001 5, RFC 9369 3.3). The keys are no secret: they
-// are derived from the connection id in the packet, so that servers and middleboxes can read a hello, but not change it
-// blindly.
+// What protects a client's Initial packets, and how one is opened (RFC 9001 5, RFC 9369 3.3). The keys are no secret:
+// they are derived from the connection id in the packet, so that servers and middleboxes can read a hello, but not
+// change it blindly.
 #pragma once
 
 #include <array>
@@ -19,8 +19,8 @@ struct InitialKeys {
   std::array<std::uint8_t, 16> header_protection{};
 };
 
-// Loads libcrypto's algorithms; false if it has not got them, and then no packet can be opened. The first use does it as
-// well, but reads openssl.cnf: a process that gives its rights up asks before.
+// Loads libcrypto's algorithms; false if it has not got them, and then no packet can be opened. The first use does it
+// as well, but reads openssl.cnf: a process that gives its rights up asks before.
 bool load_initial_algorithms();
 
 // The client's keys of a connection whose first Initial went to `destination_id` (RFC 9001 5.2).

@@ -1,12 +1,12 @@
 // Theory of operation
 //
 // A long header names its version, and only for a version that we know is the rest of the packet ours to read (RFC 8999
-// 5.1). Versions 1 and 2 have one layout; version 2 numbers the types differently, so that nobody gets used to version 1's
-// (RFC 9369 3.2). Initial, 0-RTT and Handshake packets tell their length, so another packet may follow (RFC 9000 12.2);
-// Retry, Version Negotiation and versions unknown do not, and end the datagram.
+// 5.1). Versions 1 and 2 have one layout; version 2 numbers the types differently, so that nobody gets used to version
+// 1's (RFC 9369 3.2). Initial, 0-RTT and Handshake packets tell their length, so another packet may follow (RFC 9000
+// 12.2); Retry, Version Negotiation and versions unknown do not, and end the datagram.
 //
-// Not looked at, although RFC 9000 has a receiver drop what breaks it, because to read more than the server does is safe
-// and to read less is not:
+// Not looked at, although RFC 9000 has a receiver drop what breaks it, because to read more than the server does is
+// safe and to read less is not:
 //   - the fixed bit (RFC 9287 lets both sides agree to ignore it)
 //   - that coalesced packets have one destination connection id (RFC 9000 12.2)
 //   - that the client's first one has 8 bytes at least (RFC 9000 7.2), and its datagram 1200 (RFC 9000 14.1)

@@ -1,4 +1,5 @@
-// The packets of one QUIC datagram, as far as they can be told apart without keys (RFC 8999, RFC 9000 17.2, RFC 9369 3).
+// The packets of one QUIC datagram, as far as they can be told apart without keys (RFC 8999, RFC 9000 17.2, RFC 9369
+// 3).
 #pragma once
 
 #include <cstdint>
@@ -34,8 +35,8 @@ inline bool has_long_header(base::Bytes packet) {
   return !packet.empty() && (packet[0] & 0x80) != 0;
 }
 
-// Takes the first packet off the datagram, or off what is left of it (coalesced packets, RFC 9000 12.2). A packet whose end
-// is not told in its header takes everything.
+// Takes the first packet off the datagram, or off what is left of it (coalesced packets, RFC 9000 12.2). A packet whose
+// end is not told in its header takes everything.
 Packet take_packet(base::Bytes& datagram);
 
 }  // namespace proto::quic

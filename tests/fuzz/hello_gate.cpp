@@ -7,11 +7,12 @@
 //   - no position passes with two values, and a name that is reported is the one that the passed bytes hold
 #include "flow/hello_gate.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
-#include <type_traits>
 
 #include "base/byte_reader.hpp"
 #include "proto/tls/client_hello.hpp"
@@ -148,6 +149,12 @@ class Run {
   }
   std::uint32_t signed_byte() { return static_cast<std::uint32_t>(static_cast<std::int8_t>(script_.u8())); }
 
+  // A lie may be too low. Conntrack drops what acknowledges bytes that nobody has sent.
+  std::uint32_t acknowledged() {
+    auto number = static_cast<std::int32_t>(signed_byte());
+    return static_cast<std::uint32_t>(std::min(number, static_cast<std::int32_t>(sent_)));
+  }
+
   void client_begins() {
     TcpSegment segment;
     segment.flags = proto::ip::syn;
@@ -163,7 +170,7 @@ class Run {
     segment.payload = base::as_bytes(bytes);
     segment.sequence = (how & 1 ? anchor_ : isn() + 1) + begin;
     if (how & 2) segment.sequence += signed_byte();
-    segment.acknowledgement = origin_anchor + (how & 4 ? signed_byte() : 0);
+    segment.acknowledgement = origin_anchor + (how & 4 ? acknowledged() : 0);
     segment.flags = how & 8 ? proto::ip::syn : proto::ip::ack;
     if (how & 8) --segment.sequence;
     if ((how & 0x70) == 0x70) segment.flags |= proto::ip::urg;
@@ -196,6 +203,7 @@ class Run {
     segment.sequence = origin_anchor + begin;
     segment.acknowledgement = origin_.expects();
     segment.payload = base::as_bytes(bytes);
+    if (!bytes.empty()) sent_ = std::max(sent_, begin + bytes.size());
     HelloGate::OriginStep step = gate_.on_origin(segment);
     if (std::holds_alternative<HelloGate::Drop>(step)) return;
     if (std::holds_alternative<HelloGate::Refuse>(step)) return end();
@@ -255,7 +263,7 @@ class Run {
   Origin origin_{isn() + 1, (head_ & 1) != 0, (head_ & 2) != 0};
   std::uint32_t anchor_ = isn() + 1;  // where the gate believes that the stream begins
   std::map<std::uint32_t, std::uint8_t> passed_;
-  std::size_t read_ = 0;
+  std::size_t read_ = 0, sent_ = 0;
   std::set<std::string> allowed_;
   bool over_ = false;
 };

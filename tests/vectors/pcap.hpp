@@ -2,9 +2,9 @@
 // side.
 //
 // Reads classic pcap (both byte orders, micro- and nanoseconds) and pcapng (sections, interfaces, enhanced and simple
-// packets) over Ethernet with VLAN tags and PPPoE, PPP, Linux cooked v1 and v2, BSD loopback and raw IP; looks into IP-in-IP
-// and VXLAN. Left out on purpose: IP fragments, other tunnels, checksums. What cannot be read is skipped, a file cut
-// short ends early.
+// packets) over Ethernet with VLAN tags and PPPoE, PPP, Linux cooked v1 and v2, BSD loopback and raw IP; looks into
+// IP-in-IP and VXLAN. Left out on purpose: IP fragments, other tunnels, checksums. What cannot be read is skipped, a
+// file cut short ends early.
 #pragma once
 
 #include <algorithm>

@@ -74,14 +74,14 @@ TEST_P(HelloGateTest, MoreBeforeTheAnswer) {
 
 TEST_P(HelloGateTest, AnAnswerOutOfOrder) {
   EXPECT_EQ(client(0, allowed), "hello allowed.test");
-  EXPECT_EQ(origin(50, answer.substr(50), hello_size), "pass");
+  EXPECT_EQ(origin(8, answer.substr(8), hello_size), "drop") << "it may be behind a HelloRetryRequest";
   EXPECT_TRUE(gate_.pending());
-  EXPECT_EQ(origin(0, answer.substr(0, 50), hello_size), "done");
+  EXPECT_EQ(origin(0, answer.substr(0, 8), hello_size), "pass");
+  EXPECT_EQ(origin(8, answer.substr(8), hello_size), "done");
 }
 
-TEST_P(HelloGateTest, ALongAnswerBeginsInOnePacket) {
+TEST_P(HelloGateTest, ALongAnswerInOnePacket) {
   EXPECT_EQ(client(0, allowed), "hello allowed.test");
-  EXPECT_EQ(origin(60'000, std::string(1000, 'x'), hello_size), "pass");
   EXPECT_EQ(origin(0, answer + std::string(60'000, 'x'), hello_size), "done");
 }
 

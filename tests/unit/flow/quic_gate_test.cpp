@@ -7,6 +7,7 @@
 #include <random>
 
 #include "tests/unit/proto/quic/initial_builder.hpp"
+#include "tests/unit/proto/quic/two_keys.hpp"
 
 namespace flow {
 namespace {
@@ -85,7 +86,8 @@ TEST(QuicGate, EverySplitPointGivesTheSameHello) {
   }
 }
 
-// Chrome shuffles its frames, some of one byte, with PING and PADDING between; retransmissions are cut anew (FACTS 2.2).
+// Chrome shuffles its frames, some of one byte, with PING and PADDING between, and cuts them anew when it sends again
+// (FACTS 2.2).
 TEST(QuicGate, FramesMayBeSmallShuffledAndOverlap) {
   std::mt19937 random(7);
   std::vector<std::string> frames;
@@ -219,6 +221,15 @@ TEST(QuicGate, AnInitialThatOpensUnderNoKnownKeysIsRefused) {
       fooled.send(seal({.destination_id = first_id, .number = 0x7fffffff, .number_length = 4}, crypto(0, hello_a))),
       "hello for a.test");
   EXPECT_THAT(fooled.send_initial(crypto(0, hello_b)), StartsWith("refused"));
+}
+
+TEST(QuicGate, AnInitialThatOpensUnderTwoKeysIsRefused) {
+  const std::string ambiguous = two_keys::packet(server_id, first_id);
+  Flow under_one;
+  EXPECT_THAT(under_one.send(ambiguous), HasSubstr("frames")) << "it opens, to what is no frame";
+  Flow under_the_other;
+  ASSERT_EQ(under_the_other.send_initial(ack), "pass");
+  EXPECT_THAT(under_the_other.send(ambiguous), HasSubstr("opens under two"));
 }
 
 TEST(QuicGate, NumbersAreDecodedAgainstTheLargestOfTheirConnection) {

@@ -1,4 +1,5 @@
-// Client Initials made to measure, for tests and fuzz targets: frames -> packet -> sealed (RFC 9000 17.2.2, RFC 9001 5).
+// Client Initials made to measure, for tests and fuzz targets: frames -> packet -> sealed (RFC 9000 17.2.2, RFC 9001
+// 5).
 #pragma once
 
 #include <openssl/evp.h>
