@@ -23,7 +23,7 @@ constexpr std::uint32_t queue_length = 4096;  // packets; at most a few ms of th
 constexpr base::Duration silence_limit = 5min;
 constexpr base::Duration lately = 5s;  // a queue's length in time, many times over
 constexpr base::Duration grave_age = 10min;
-constexpr std::size_t grave_limit = 65536;  // about 6 MiB; then graves may be lost
+constexpr std::size_t grave_limit = 65536;  // about 6 MiB; beyond, a new one takes the place of some other
 
 }  // namespace
 
@@ -137,10 +137,9 @@ void GateDriver::take_quic(const QueuedPacket& packet, const proto::ip::UdpDatag
     auto begins = opening(packet, tuple);
     if (!begins) return;
     ++totals_.flows;
+    bool resumed = lane_.labels->find(tuple).has_value();
     auto entry = std::make_unique<Entry<flow::GatedQuic>>(
-        Entry<flow::GatedQuic>{{std::move(*begins), worker_.surroundings()}, worker_.loop().now()});
-    entry->labelled = lane_.labels->find(tuple).has_value();
-    if (entry->labelled) entry->flow.resume();
+        Entry<flow::GatedQuic>{{std::move(*begins), worker_.surroundings(), resumed}, worker_.loop().now(), resumed});
     found = quic_.emplace(tuple, std::move(entry)).first;
   }
   Entry<flow::GatedQuic>& entry = *found->second;
@@ -250,7 +249,9 @@ void GateDriver::finish_earlier(const base::FiveTuple& tuple) {
 }
 
 void GateDriver::bury(const base::FiveTuple& tuple, const flow::HelloGate& gate) {
-  if (gate.has_begun() && graves_.size() < grave_limit) graves_.emplace(tuple, Grave{gate.anchor(), worker_.loop().now()});
+  if (!gate.has_begun()) return;
+  if (graves_.size() >= grave_limit) graves_.erase(graves_.begin());
+  graves_.emplace(tuple, Grave{gate.anchor(), worker_.loop().now()});
 }
 
 bool GateDriver::is_beside_a_grave(const base::FiveTuple& tuple, std::uint32_t anchor) const {
@@ -300,7 +301,7 @@ void GateDriver::look_at_the_time() {
     }
   }
   for (auto flow = quic_.begin(); flow != quic_.end();) {
-    if (now > flow->second->flow.forget_at() && now - flow->second->seen > 30s)
+    if (now > flow->second->flow.forget_at())
       forget(quic_, flow);
     else
       ++flow;

@@ -17,6 +17,7 @@
 #include "daemon/gateway_answers.hpp"
 #include "daemon/log.hpp"
 #include "daemon/sandbox.hpp"
+#include "proto/quic/initial_keys.hpp"
 
 namespace sluiced {
 namespace {
@@ -213,6 +214,8 @@ base::Result<> Gateway::begin(const rules::Settings& settings) {
 }
 
 base::Result<> Gateway::begin_kernel_lane(const rules::Settings& settings) {
+  if (!proto::quic::load_initial_algorithms())
+    return base::environment_error("kernel lane: this OpenSSL lacks AES-128 or SHA-256, which QUIC's Initials need");
   auto labels = FlowLabels::attach(labels_file_.get());
   if (!labels) return std::move(labels).error().context("kernel lane");
   labels_ = std::move(*labels);

@@ -85,6 +85,12 @@ netfilter::DivertPlan RulesetKeeper::plan_now(const rules::Settings& settings, c
 
 void RulesetKeeper::look_for_the_kernel_lane(const rules::Settings& settings) {
   if (!settings.network.kernel_lane) return;
+  // The gate leans on conntrack to refuse acknowledgements of what was never sent (flow/hello_gate.cpp). The second name is
+  // OpenWrt's own, of its releases before 22.03.
+  for (const char* key : {"nf_conntrack_tcp_be_liberal", "nf_conntrack_tcp_no_window_check"})
+    if (first_character("/proc/sys/net/netfilter/" + std::string(key)).value_or('0') != '0')
+      return logging::warning("no kernel lane, TLS goes through the proxy and QUIC is refused: net.netfilter." +
+                              std::string(key) + " is not 0, so conntrack lets forged TCP numbers pass; set it to 0");
   auto native = netfilter::probe_native_queue(backend_);
   if (!native)
     return logging::warning("no kernel lane, TLS goes through the proxy and QUIC is refused: " + native.error().message);

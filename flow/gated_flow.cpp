@@ -88,13 +88,9 @@ GateVerdict GatedTcp::take(Step&& step, CommandList& out) {
           refuse_unreadable();
           return block(out);
         } else if constexpr (std::is_same_v<Found, HelloGate::Hello>) {
-          if (judge_hello(found.hello)) return block(out);
-          gate_.allow();
-          return GateVerdict::pass;
+          return judge_hello(found.hello) ? block(out) : take(gate_.allow(), out);
         } else if constexpr (std::is_same_v<Found, HelloGate::NotTls>) {
-          if (judge_nameless(found.http)) return block(out);
-          gate_.allow();
-          return GateVerdict::pass;
+          return judge_nameless(found.http) ? block(out) : take(gate_.allow(), out);
         } else {
           static_assert(std::is_same_v<Found, HelloGate::Done>);
           return GateVerdict::done;
@@ -130,8 +126,8 @@ bool GatedTcp::is_late(base::WallTime now) const {
 
 // --- QUIC
 
-GatedQuic::GatedQuic(Opening opening, Surroundings& surroundings)
-    : GatedFlow(std::move(opening), surroundings, "quic") {}
+GatedQuic::GatedQuic(Opening opening, Surroundings& surroundings, bool resumed)
+    : GatedFlow(std::move(opening), surroundings, "quic"), gate_(resumed) {}
 
 GateVerdict GatedQuic::on_client(base::Bytes datagram, base::Monotonic now, CommandList& out) {
   if (!std::exchange(opened_, true)) refused_ = judge_connect();
@@ -146,9 +142,8 @@ GateVerdict GatedQuic::on_client(base::Bytes datagram, base::Monotonic now, Comm
       if (judge_hello(hello)) return block(out);
     gate_.allow();
   }
-  if (std::holds_alternative<QuicGate::Undecided>(step)) resumed_ = false;
-  if (gate_.allowed()) return GateVerdict::done;
-  return resumed_ ? GateVerdict::pass : GateVerdict::collect;
+  if (std::holds_alternative<QuicGate::Drop>(step)) return GateVerdict::drop;
+  return gate_.allowed() ? GateVerdict::done : GateVerdict::collect;
 }
 
 }  // namespace flow

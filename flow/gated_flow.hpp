@@ -68,10 +68,8 @@ class GatedTcp : public GatedFlow {
 
 class GatedQuic : public GatedFlow {
  public:
-  GatedQuic(Opening opening, Surroundings& surroundings);
-
-  // The flow was allowed in an earlier life of its gate; only another connection's hello makes it undecided.
-  void resume() { resumed_ = true; }
+  // `resumed`: the flow was allowed in an earlier life of its gate; only another connection's hello makes it undecided.
+  GatedQuic(Opening opening, Surroundings& surroundings, bool resumed);
 
   GateVerdict on_client(base::Bytes datagram, base::Monotonic now, CommandList& out);
   base::Monotonic forget_at() const { return gate_.forget_at(); }
@@ -79,7 +77,6 @@ class GatedQuic : public GatedFlow {
  private:
   QuicGate gate_;
   bool opened_ = false;
-  bool resumed_ = false;
 };
 
 }  // namespace flow

@@ -127,8 +127,9 @@ HelloGate::ClientStep HelloGate::on_client(const TcpSegment& segment) {
       break;
   }
   if (!origin_ && !client_.prefix().empty()) origin_.emplace(segment.acknowledgement, proto::tls::server_answer_limit);
-  auto* collecting = std::get_if<Collecting>(&state_);
-  return collecting ? look_for_hello(*collecting, passed) : Pass{};
+  if (auto* collecting = std::get_if<Collecting>(&state_)) return look_for_hello(*collecting, passed);
+  auto* pending = std::get_if<Pending>(&state_);
+  return pending ? look_behind(*pending, passed) : Pass{};
 }
 
 HelloGate::OriginStep HelloGate::on_origin(const TcpSegment& segment) {
@@ -149,10 +150,12 @@ HelloGate::OriginStep HelloGate::on_origin(const TcpSegment& segment) {
   return Done{};
 }
 
-void HelloGate::allow() {
+HelloGate::ClientStep HelloGate::allow() {
   auto* judging = std::get_if<Judging>(&state_);
   assert(judging);
+  const std::size_t passed = judging->passed;
   state_ = Pending{judging->allowed};
+  return look_behind(std::get<Pending>(state_), passed);
 }
 
 bool HelloGate::pending() const {
@@ -240,6 +243,23 @@ HelloGate::ClientStep HelloGate::look_for_hello(Collecting& collecting, std::siz
   if (!hello) return refuse("a ClientHello that cannot be read with certainty", passed);
   bool may_be_retried = !collecting.after_retry;  // RFC 8446 4.1.4: at most once
   state_ = Judging{Pending{collecting.begin + hello->stream_length, may_be_retried}, passed};
+  return Hello{std::move(*hello)};
+}
+
+// A client that knows its origin's HelloRetryRequest may send the answer before it comes. Nobody honest does; but whoever
+// does must not have it at the origin unjudged.
+HelloGate::ClientStep HelloGate::look_behind(Pending& pending, std::size_t passed) {
+  if (!pending.may_be_retried) return Pass{};
+  base::Bytes stream = client_.prefix();
+  std::size_t begin = std::max(pending.end, pending.looked);
+  bool found = find_second_hello(stream, begin);
+  pending.looked = begin;
+  if (!found) return Pass{};
+  auto parsed = proto::tls::parse_client_hello(stream.subspan(begin));
+  if (std::holds_alternative<proto::NeedMore>(parsed)) return Pass{};
+  auto* hello = std::get_if<proto::tls::ClientHello>(&parsed);
+  if (!hello) return refuse("neither a hello nor what may stand behind one", passed);
+  state_ = Judging{Pending{begin + hello->stream_length, true}, passed};
   return Hello{std::move(*hello)};
 }
 

@@ -36,8 +36,9 @@ class HelloGate {
   using ClientStep = std::variant<Pass, Drop, Refuse, Hello, NotTls>;
   ClientStep on_client(const proto::ip::TcpSegment& segment);
 
-  // The stream up to what was judged last is allowed; the origin's answer to it ends the gate's work.
-  void allow();
+  // The stream up to what was judged last is allowed; the origin's answer to it ends the gate's work. If another hello
+  // stands behind it already (Hello), that is to be judged in its turn before anything may pass.
+  ClientStep allow();
   bool pending() const;  // allowed, and the origin has not answered yet
 
   // What to do with the origin's packet in hand. A HelloRetryRequest (RFC 8446 4.1.4) is found here: the client's next
@@ -67,6 +68,7 @@ class HelloGate {
   struct Pending {
     std::size_t end = 0;          // of what was judged, in the client's stream
     bool may_be_retried = false;  // the answer may be a HelloRetryRequest
+    std::size_t looked = 0;       // up to here nothing behind the end is another hello
   };
   // Nothing passes. The owner was told what there is to judge, and has not allowed it.
   struct Judging {
@@ -87,6 +89,7 @@ class HelloGate {
   void record_acknowledgement(std::uint32_t number);
   bool record_origin(const proto::ip::TcpSegment& segment);
   ClientStep look_for_hello(Collecting& collecting, std::size_t passed);
+  ClientStep look_behind(Pending& pending, std::size_t passed);
   OriginStep read_answer(std::size_t end);
   Refuse refuse(const char* why, std::size_t passed);
 

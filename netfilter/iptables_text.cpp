@@ -349,6 +349,7 @@ class Renderer {
     rule("-p tcp -m tcp --tcp-flags SYN,ACK SYN -g SLUICE_LOOK");
     rule("-m conntrack --ctstate NEW -g SLUICE_REFUSE");
     rule(is_connmark(Mark::none) + (closed ? " -g SLUICE_REFUSE" : " -j RETURN"));
+    rule("-p tcp -m tcp --tcp-flags URG URG -g SLUICE_LOOK");
     rule(has_payload() + "-g SLUICE_LOOK");
   }
 

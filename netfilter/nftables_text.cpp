@@ -35,6 +35,7 @@
 //     connection on the same tuple has left. So there is no moment in which an old "done" lets a new hello pass, and
 //     none in which the packet behind a queued SYN finds no mark.
 //   - What has payload is asked by reading its first byte: the read fails, and the rule with it, where there is none.
+//   - A client's urgent pointer is looked at without payload too: it may point ahead, and takes a byte out of what comes.
 //   - Client and origin are told by interface and port, never by conntrack's direction, which a client can turn round.
 //   - A connection without a SYN (picked up in the middle, after conntrack forgot it) is reset, in open groups too: it
 //     may be one that made conntrack forget it half-way through its hello. INVALID packets are dropped.
@@ -355,6 +356,7 @@ class Renderer {
     rule("tcp flags & (syn | ack) == syn " + look(plan_.queues.of_clients()));
     rule("ct state new goto refuse");
     rule(is_mark("ct mark", Mark::none) + (closed ? " goto refuse" : " accept"));
+    rule("tcp flags & urg == urg " + look(plan_.queues.of_clients()));
     rule("@ih,0,8 >= 0 " + look(plan_.queues.of_clients()));
     end();
   }

@@ -178,14 +178,12 @@ class Run {
   }
 
   void client(const TcpSegment& segment, bool is_lost) {
-    const bool was_pending = gate_.pending();
     HelloGate::ClientStep step = gate_.on_client(segment);
     if (std::holds_alternative<HelloGate::Drop>(step)) return;
     if (std::holds_alternative<HelloGate::Refuse>(step)) return end();
     require(!segment.has(proto::ip::urg) && (!segment.has(proto::ip::syn) || segment.payload.empty()));
     note_passing(segment);
     if (auto* found = std::get_if<HelloGate::Hello>(&step)) {
-      require(!was_pending);
       if (!judge(found->hello)) return end();
     } else if (std::holds_alternative<HelloGate::NotTls>(step)) {
       gate_.allow();
@@ -249,8 +247,9 @@ class Run {
     std::string name = hello->server_name ? hello->server_name->text() : "";
     if (name == "blocked.test") return false;
     allowed_.insert(name);
-    gate_.allow();
-    return true;
+    HelloGate::ClientStep behind = gate_.allow();
+    if (auto* another = std::get_if<HelloGate::Hello>(&behind)) return judge(another->hello);
+    return !std::holds_alternative<HelloGate::Refuse>(behind);
   }
 
   void end() { over_ = true; }
