@@ -60,6 +60,7 @@ class QuicGate {
     base::Monotonic last{};
   };
 
+  const char* fault_out_of_place(proto::quic::PacketKind kind) const;
   Step on_short_header() const;
   Step on_initial(const proto::quic::Packet& packet, base::Monotonic now);
   Connection* make_room_for(Connection connection, base::Monotonic now);
