@@ -21,7 +21,7 @@ constexpr int batches_at_a_time = 8;  // then the other descriptors have their t
 constexpr std::uint32_t queue_length = 4096;  // packets; at most a few ms of them on a machine that keeps up
 // A client that connects and says nothing (browsers connect ahead of need). When it speaks later, it is reset and comes back.
 constexpr base::Duration silence_limit = 5min;
-constexpr base::Duration lately = 5s;  // a queue's length in time, many times over
+constexpr base::Duration lately = 2s;  // a queue's length in time, many times over
 constexpr base::Duration grave_age = 10min;
 constexpr std::size_t grave_limit = 65536;  // about 6 MiB; beyond, a new one takes the place of some other
 
@@ -73,22 +73,23 @@ void GateDriver::take(const QueuedPacket& packet) {
 void GateDriver::take_client(const QueuedPacket& packet, const proto::ip::TcpSegment& segment) {
   base::FiveTuple tuple{base::IpProtocol::tcp, segment.source, segment.destination};
   auto found = tcp_.find(tuple);
-  if (found == tcp_.end() && segment.has(proto::ip::syn)) return begin_tcp(packet, segment, tuple);
+  bool is_known = found != tcp_.end() && found->second.flow;
+  if (!is_known && segment.has(proto::ip::syn)) return begin_tcp(packet, segment, tuple);
   if (found == tcp_.end()) {
-    if (done_.contains(tuple)) return answer(packet, GateVerdict::done);
     ++totals_.unknown;
     reset_other_side(packet, segment.source, segment.destination, segment.sequence);
     return answer(packet, GateVerdict::block);
   }
-  Entry<flow::GatedTcp>& entry = *found->second;
-  entry.seen = worker_.loop().now();
+  if (!is_known) return answer(packet, GateVerdict::done);
+  flow::GatedTcp& flow = *found->second.flow;
+  found->second.seen = worker_.loop().now();
   worker_.surroundings();  // the time
-  GateVerdict verdict = entry.flow.on_client(segment, notes_);
+  GateVerdict verdict = flow.on_client(segment, notes_);
   answer(packet, verdict);
   if (verdict != GateVerdict::block) return;
-  reset_other_side(packet, segment.source, segment.destination, entry.flow.gate().origin_expects());
-  bury(tuple, entry.flow.gate());
-  forget(tcp_, found);
+  reset_other_side(packet, segment.source, segment.destination, flow.gate().origin_expects());
+  bury(tuple, flow.gate());
+  forget(found);
 }
 
 void GateDriver::begin_tcp(const QueuedPacket& packet, const proto::ip::TcpSegment& syn, const base::FiveTuple& tuple) {
@@ -96,36 +97,37 @@ void GateDriver::begin_tcp(const QueuedPacket& packet, const proto::ip::TcpSegme
   auto begins = opening(packet, tuple);
   if (!begins) return;
   ++totals_.flows;
-  done_.erase(tuple);
   finish_earlier(tuple);
-  auto entry = std::make_unique<Entry<flow::GatedTcp>>(Entry<flow::GatedTcp>{
-      {std::move(*begins), worker_.surroundings(), syn.sequence}, worker_.loop().now()});
-  GateVerdict verdict = entry->flow.on_first_syn(syn, notes_);
+  auto flow = std::make_unique<flow::GatedTcp>(std::move(*begins), worker_.surroundings(), syn.sequence);
+  GateVerdict verdict = flow->on_first_syn(syn, notes_);
   answer(packet, verdict);  // of a SYN that is blocked the origin has heard nothing
-  if (verdict == GateVerdict::block)
-    limits_.give_back(tuple.client.address);
-  else
-    tcp_.emplace(tuple, std::move(entry));
+  if (verdict == GateVerdict::block) return limits_.give_back(tuple.client.address);
+  TcpEntry& entry = tcp_[tuple];
+  if (entry.seen != base::Monotonic{}) --done_lately_;  // the last one on this tuple
+  entry = {std::move(flow), worker_.loop().now()};
 }
 
 void GateDriver::take_origin(const QueuedPacket& packet, const proto::ip::TcpSegment& segment) {
   base::FiveTuple tuple{base::IpProtocol::tcp, segment.destination, segment.source};
   auto found = tcp_.find(tuple);
   if (found == tcp_.end()) return answer(packet, GateVerdict::pass);
-  flow::GatedTcp& flow = found->second->flow;
+  if (!found->second.flow) return answer(packet, GateVerdict::done);
+  flow::GatedTcp& flow = *found->second.flow;
   worker_.surroundings();
   GateVerdict verdict = flow.on_origin(segment, notes_);
   if (verdict == GateVerdict::done) {
     label(flow, packet.out_interface);
     ++totals_.allowed;
-    done_.emplace(tuple, worker_.loop().now());
+    ++done_lately_;
+    limits_.give_back(tuple.client.address);
+    found->second = {nullptr, worker_.loop().now()};
   }
   if (verdict == GateVerdict::block) {
     reset_other_side(packet, segment.source, segment.destination, flow.gate().client_expects());
     bury(tuple, flow.gate());
+    forget(found);
   }
   answer(packet, verdict);
-  if (verdict == GateVerdict::done || verdict == GateVerdict::block) forget(tcp_, found);
 }
 
 // --- QUIC
@@ -138,20 +140,18 @@ void GateDriver::take_quic(const QueuedPacket& packet, const proto::ip::UdpDatag
     if (!begins) return;
     ++totals_.flows;
     bool resumed = lane_.labels->find(tuple).has_value();
-    auto entry = std::make_unique<Entry<flow::GatedQuic>>(
-        Entry<flow::GatedQuic>{{std::move(*begins), worker_.surroundings(), resumed}, worker_.loop().now(), resumed});
-    found = quic_.emplace(tuple, std::move(entry)).first;
+    auto flow = std::make_unique<flow::GatedQuic>(std::move(*begins), worker_.surroundings(), resumed);
+    found = quic_.emplace(tuple, QuicEntry{std::move(flow), resumed}).first;
   }
-  Entry<flow::GatedQuic>& entry = *found->second;
-  entry.seen = worker_.loop().now();
+  QuicEntry& entry = found->second;
   worker_.surroundings();
-  GateVerdict verdict = entry.flow.on_client(datagram.payload, entry.seen, notes_);
+  GateVerdict verdict = entry.flow->on_client(datagram.payload, worker_.loop().now(), notes_);
   if (verdict == GateVerdict::done && !std::exchange(entry.labelled, true)) {
-    label(entry.flow, packet.in_interface);
+    label(*entry.flow, packet.in_interface);
     ++totals_.allowed;
   }
   answer(packet, verdict);
-  if (verdict == GateVerdict::block) forget(quic_, found);
+  if (verdict == GateVerdict::block) forget(found);
 }
 
 // --- what both share
@@ -260,53 +260,61 @@ bool GateDriver::is_beside_a_grave(const base::FiveTuple& tuple, std::uint32_t a
                      [&](const auto& each) { return flow::HelloGate::within_reach(each.second.anchor, anchor); });
 }
 
-template <class Gated>
-void GateDriver::forget(Flows<Gated>& flows, typename Flows<Gated>::iterator& flow) {
+GateDriver::TcpFlows::iterator GateDriver::forget(TcpFlows::iterator flow) {
+  if (flow->second.flow)
+    limits_.give_back(flow->first.client.address);
+  else
+    --done_lately_;
+  return tcp_.erase(flow);
+}
+
+GateDriver::QuicFlows::iterator GateDriver::forget(QuicFlows::iterator flow) {
   limits_.give_back(flow->first.client.address);
-  flow = flows.erase(flow);
+  return quic_.erase(flow);
 }
 
 void GateDriver::policy_changed() {
-  auto identify = [&](auto& flows) {
-    for (auto& [tuple, entry] : flows) {
-      const policy::Client& client = entry->flow.opening().client;
-      entry->flow.policy_changed(worker_.identify(client.address, client.interface));
-    }
+  auto identify = [&](flow::GatedFlow& flow) {
+    const policy::Client& client = flow.opening().client;
+    flow.policy_changed(worker_.identify(client.address, client.interface));
   };
-  identify(tcp_);
-  identify(quic_);
+  for (auto& [tuple, entry] : tcp_)
+    if (entry.flow) identify(*entry.flow);
+  for (auto& [tuple, entry] : quic_) identify(*entry.flow);
   lans_.clear();  // interfaces come and go, numbers with them
+}
+
+GateDriver::TcpFlows::iterator GateDriver::time_out(TcpFlows::iterator found) {
+  const base::FiveTuple& tuple = found->first;
+  flow::GatedTcp& flow = *found->second.flow;
+  ++totals_.timed_out;
+  flow.time_out(notes_);
+  if (lane_.resets) {
+    (void)lane_.resets->send_reset(tuple.client, tuple.origin, flow.gate().origin_expects(), std::nullopt, 0);
+    (void)lane_.resets->send_reset(tuple.origin, tuple.client, flow.gate().client_expects(), std::nullopt, 0);
+  }
+  bury(tuple, flow.gate());
+  return forget(found);
 }
 
 void GateDriver::look_at_the_time() {
   base::Monotonic now = worker_.loop().now();
   base::WallTime wall = worker_.surroundings().now;
-  for (auto flow = tcp_.begin(); flow != tcp_.end();) {
-    Entry<flow::GatedTcp>& entry = *flow->second;
-    if (entry.flow.is_late(wall)) {
-      ++totals_.timed_out;
-      entry.flow.time_out(notes_);
-      const base::FiveTuple& tuple = flow->first;
-      if (lane_.resets) {
-        (void)lane_.resets->send_reset(tuple.client, tuple.origin, entry.flow.gate().origin_expects(), std::nullopt, 0);
-        (void)lane_.resets->send_reset(tuple.origin, tuple.client, entry.flow.gate().client_expects(), std::nullopt, 0);
-      }
-      bury(tuple, entry.flow.gate());
-      forget(tcp_, flow);
+  for (auto found = tcp_.begin(); found != tcp_.end();) {
+    const TcpEntry& entry = found->second;
+    if (!entry.flow) {
+      found = now - entry.seen > lately ? forget(found) : std::next(found);
+    } else if (entry.flow->is_late(wall)) {
+      found = time_out(found);
     } else if (now - entry.seen > silence_limit) {
-      bury(flow->first, entry.flow.gate());
-      forget(tcp_, flow);
+      bury(found->first, entry.flow->gate());
+      found = forget(found);
     } else {
-      ++flow;
+      ++found;
     }
   }
-  for (auto flow = quic_.begin(); flow != quic_.end();) {
-    if (now > flow->second->flow.forget_at())
-      forget(quic_, flow);
-    else
-      ++flow;
-  }
-  std::erase_if(done_, [&](const auto& each) { return now - each.second > lately; });
+  for (auto found = quic_.begin(); found != quic_.end();)
+    found = now > found->second.flow->forget_at() ? forget(found) : std::next(found);
   std::erase_if(graves_, [&](const auto& each) { return now - each.second.since > grave_age; });
   publish_notes();
 }

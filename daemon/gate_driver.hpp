@@ -64,21 +64,23 @@ class GateDriver final : public Watcher {
   void look_at_the_time();  // every second or so
 
   const GateTotals& totals() const { return totals_; }
-  std::size_t undecided() const { return tcp_.size() + quic_.size(); }
+  std::size_t undecided() const { return tcp_.size() - done_lately_ + quic_.size(); }
 
  private:
-  template <class Gated>
-  struct Entry {
-    Gated flow;
+  struct TcpEntry {
+    std::unique_ptr<flow::GatedTcp> flow;  // null: done lately
     base::Monotonic seen;
+  };
+  struct QuicEntry {
+    std::unique_ptr<flow::GatedQuic> flow;
     bool labelled = false;
   };
   struct Grave {
     std::uint32_t anchor;  // where the client's stream began
     base::Monotonic since;
   };
-  template <class Gated>
-  using Flows = std::unordered_map<base::FiveTuple, std::unique_ptr<Entry<Gated>>>;
+  using TcpFlows = std::unordered_map<base::FiveTuple, TcpEntry>;
+  using QuicFlows = std::unordered_map<base::FiveTuple, QuicEntry>;
 
   void take(const netfilter::QueuedPacket& packet);
   void take_client(const netfilter::QueuedPacket& packet, const proto::ip::TcpSegment& segment);
@@ -96,17 +98,18 @@ class GateDriver final : public Watcher {
   void finish_earlier(const base::FiveTuple& tuple);
   void bury(const base::FiveTuple& tuple, const flow::HelloGate& gate);
   bool is_beside_a_grave(const base::FiveTuple& tuple, std::uint32_t anchor) const;
-  template <class Gated>
-  void forget(Flows<Gated>& flows, typename Flows<Gated>::iterator& flow);
+  TcpFlows::iterator forget(TcpFlows::iterator flow);
+  QuicFlows::iterator forget(QuicFlows::iterator flow);
+  TcpFlows::iterator time_out(TcpFlows::iterator flow);
 
   Worker& worker_;
   ConnectionLimits& limits_;
   const KernelLane& lane_;
   const unsigned number_;
   std::optional<netfilter::PacketQueue> queue_;
-  Flows<flow::GatedTcp> tcp_;
-  Flows<flow::GatedQuic> quic_;
-  std::unordered_map<base::FiveTuple, base::Monotonic> done_;  // lately
+  TcpFlows tcp_;
+  QuicFlows quic_;
+  std::size_t done_lately_ = 0;  // of tcp_
   std::unordered_multimap<base::FiveTuple, Grave> graves_;
   std::unordered_map<std::uint32_t, std::uint8_t> lans_;  // by interface number
   flow::CommandList notes_;

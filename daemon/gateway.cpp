@@ -236,7 +236,9 @@ void Gateway::put_in_force() {
   PolicyInForce policy{snapshot_, active_, settings_->log.format == rules::LogFormat::squid,
                        settings_->log.access != "off"};
   for (auto& worker : workers_) worker->adopt(policy);
-  if (kernel_flows_) kernel_flows_->judge_again(snapshot_, active_, now);
+  if (!kernel_flows_) return;
+  kernel_flows_->set_recording(policy.keep_log);
+  kernel_flows_->judge_again(snapshot_, active_, now);
 }
 
 // Asked every second rather than told by a timer: the wall clock may jump either way.

@@ -140,7 +140,7 @@ void KernelFlows::look(base::WallTime wall) {
 void KernelFlows::write_off(const std::vector<Ended>& ended) {
   flow::CommandList notes;
   for (const Ended& each : ended) {
-    running(each.label, each.counters).note_end(notes);
+    if (recording_) running(each.label, each.counters).note_end(notes);
     if (each.label.tuple.protocol == base::IpProtocol::udp) last_counted_.erase(each.label.tuple);
   }
   if (!notes.empty()) publish_(std::move(notes));

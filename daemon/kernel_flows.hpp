@@ -33,6 +33,8 @@ class KernelFlows {
   // next packet at the latest.
   void judge_again(std::shared_ptr<const policy::Snapshot> snapshot, const policy::ScheduleSet& active,
                    base::WallTime now);
+  // Whether anybody reads what is published.
+  void set_recording(bool recording) { recording_ = recording; }
   // Writes off what has ended, if it is time to look.
   void tend(base::Monotonic now, base::WallTime wall);
 
@@ -66,6 +68,7 @@ class KernelFlows {
   flow::Surroundings surroundings_;
   std::unordered_map<base::FiveTuple, flow::Counters> last_counted_;  // UDP only
   base::Monotonic next_look_{};
+  bool recording_ = true;
   std::string complaint_;
 };
 
