@@ -43,7 +43,7 @@ namespace {
 constexpr std::uint32_t labelled = 0x6c61626c;  // "labl"
 constexpr std::uint64_t layout = 1;             // changes with the layout: labels of another one are not believed
 constexpr std::size_t name_in_first = 60, name_in_next = 120, longest_name = 253;
-constexpr std::uint8_t flag_named = 1, flag_ech = 2;
+constexpr std::uint8_t flag_named = 1, flag_ech = 2, flag_not_tls = 4;
 
 base::Error failed(const char* call) {
   return base::environment_error(std::string("flow labels: ") + call + ": " + std::strerror(errno));
@@ -119,13 +119,29 @@ struct FlowLabels::Slot {
   }
 };
 
+off_t FlowLabels::size_of(std::uint32_t slots) {
+  return static_cast<off_t>(slots) * static_cast<off_t>(sizeof(Slot));
+}
+
 base::Result<base::sys::UniqueFd> FlowLabels::create(std::uint32_t slots) {
   base::sys::UniqueFd file(memfd_create("sluice-labels", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file) return failed("memfd_create");
-  if (ftruncate(file.get(), static_cast<off_t>(slots) * static_cast<off_t>(sizeof(Slot))) != 0)
-    return failed("ftruncate");
+  if (ftruncate(file.get(), size_of(slots)) != 0) return failed("ftruncate");
   // A mapping of a file that shrinks kills its reader.
   if (fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) return failed("F_ADD_SEALS");
+  return file;
+}
+
+base::Result<base::sys::UniqueFd> FlowLabels::open(const std::string& path, std::uint32_t slots) {
+  base::sys::UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  struct stat status;
+  if (!file || fstat(file.get(), &status) != 0) return failed(path.c_str());
+  // Of another version: begun anew, under another inode, since an earlier reader may still have the old one mapped.
+  if (status.st_size != 0 && status.st_size != size_of(slots)) {
+    unlink(path.c_str());
+    return open(path, slots);
+  }
+  if (ftruncate(file.get(), size_of(slots)) != 0) return failed(path.c_str());
   return file;
 }
 
@@ -143,7 +159,8 @@ base::Result<std::unique_ptr<FlowLabels>> FlowLabels::attach(int file) {
 }
 
 FlowLabels::FlowLabels(Slot* slots, std::uint32_t count) : slots_(slots), count_(count), free_(count) {
-  (void)getrandom(&seed_, sizeof seed_, 0);  // clients choose their ports: without it they could choose their buckets
+  // Clients choose their ports: without a seed they could choose their buckets.
+  if (getrandom(&seed_, sizeof seed_, 0) < 0) seed_ = reinterpret_cast<std::uintptr_t>(slots_);
 }
 
 FlowLabels::~FlowLabels() {
@@ -216,6 +233,7 @@ std::optional<FlowLabel> FlowLabels::decode(std::uint32_t slot) const {
   label.tuple = first.key.tuple();
   label.lan = first.lan;
   label.ech_offered = (first.flags & flag_ech) != 0;
+  label.tls = (first.flags & flag_not_tls) == 0;
   label.began = base::WallTime(std::chrono::milliseconds(first.began));
   if ((first.flags & flag_named) == 0) return label;
   char name[longest_name];
@@ -244,7 +262,8 @@ bool FlowLabels::add(const FlowLabel& label) {
   first.first.began = label.began.time_since_epoch().count();
   first.first.key = key;
   first.first.lan = label.lan;
-  first.first.flags = static_cast<std::uint8_t>((label.name ? flag_named : 0) | (label.ech_offered ? flag_ech : 0));
+  first.first.flags = static_cast<std::uint8_t>((label.name ? flag_named : 0) | (label.ech_offered ? flag_ech : 0) |
+                                                (label.tls ? 0 : flag_not_tls));
   first.first.name_length = static_cast<std::uint8_t>(name.size());
   std::size_t copied = name.copy(first.first.name, name_in_first);
   // From the last part to the first, so that each is written once, whole.

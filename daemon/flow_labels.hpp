@@ -1,12 +1,15 @@
 // Theory: flow_labels.cpp. What is known of each running flow of the kernel lane, in memory that outlives the gateway.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/domain_name.hpp"
@@ -21,6 +24,7 @@ struct FlowLabel {
   base::FiveTuple tuple;
   std::uint8_t lan = 0;  // an index into [network] lan
   bool ech_offered = false;
+  bool tls = true;  // false: something else was spoken, and let through
   std::optional<base::DomainName> name;  // nullopt: its hello had none
   base::WallTime began{};                // whole milliseconds
   bool operator==(const FlowLabel&) const = default;
@@ -78,6 +82,8 @@ class FlowLabels {
 
   // By the supervisor, which keeps the file for as long as it lives and looks at nothing in it.
   static base::Result<base::sys::UniqueFd> create(std::uint32_t slots = default_slots);
+  // The same by name, with what an earlier life has left in it. Only root may write where it lies.
+  static base::Result<base::sys::UniqueFd> open(const std::string& path, std::uint32_t slots = default_slots);
   // By each gateway in its turn; never two at once. What is in the file is believed only where it is whole.
   static base::Result<std::unique_ptr<FlowLabels>> attach(int file);
   FlowLabels(const FlowLabels&) = delete;
@@ -96,6 +102,7 @@ class FlowLabels {
 
  private:
   struct Slot;
+  static off_t size_of(std::uint32_t slots);
   FlowLabels(Slot* slots, std::uint32_t count);
   void adopt(int file);
   void adopt_slot(std::uint32_t slot);

@@ -207,6 +207,7 @@ void GateDriver::label(const flow::GatedFlow& flow, std::uint32_t interface) {
   label.tuple = flow.opening().tuple;
   label.lan = lan_of(interface).value_or(0);
   label.ech_offered = subject.ech_offered;
+  label.tls = subject.protocol == std::string_view("tls") || subject.protocol == std::string_view("quic");
   label.name = subject.name;
   label.began = subject.began;
   if (!lane_.labels->add(label)) ++totals_.unlabelled;

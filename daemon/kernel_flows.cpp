@@ -31,7 +31,7 @@ flow::Counters counters_of(const ConntrackEntry& entry) {
 }  // namespace
 
 flow::KnownOfHello known_of(const FlowLabel& label) {
-  const char* protocol = label.tuple.protocol == base::IpProtocol::udp ? "quic" : "tls";
+  const char* protocol = label.tuple.protocol == base::IpProtocol::udp ? "quic" : label.tls ? "tls" : "tcp";
   return {label.name, label.ech_offered, protocol, label.began};
 }
 

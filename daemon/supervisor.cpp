@@ -87,7 +87,7 @@ base::Result<> Supervisor::begin() {
   auto kept = ruleset_.begin(settings_, *snapshot_);
   if (!kept) return kept;
   if (ruleset_.kernel_lane()) {
-    auto labels = FlowLabels::create();
+    auto labels = FlowLabels::open(labels_path());
     if (!labels) return std::move(labels).error();
     labels_ = std::move(*labels);
   }
@@ -170,6 +170,13 @@ void Supervisor::introduce() {
   if (!pair) return logging::error(pair.error().message);
   gateway_.child->channel.send(MessageType::peer, {}, {pair->first.fd()});
   keeper_.child->channel.send(MessageType::peer, {}, {pair->second.fd()});
+}
+
+// Labels count LAN interfaces by their place in the settings: other interfaces, other labels.
+std::string Supervisor::labels_path() const {
+  std::string path = options_.run + "/flow-labels";
+  for (const std::string& interface : settings_.network.lan) path += '.' + interface;
+  return path;
 }
 
 void Supervisor::send_kernel_lane() {
@@ -349,6 +356,7 @@ void Supervisor::stop(bool leave_nothing) {
 
 void Supervisor::finish() {
   ruleset_.finish(leave_nothing_);
+  if (leave_nothing_) unlink(labels_path().c_str());
   unlink((options_.run + "/control.sock").c_str());
   if (keeper_.child) {
     keeper_.child->channel.close();  // it writes the last lines and ends

@@ -50,6 +50,7 @@ class Supervisor {
 
   base::Result<> start(Role& role);
   void introduce();  // a fresh channel between gateway and keeper
+  std::string labels_path() const;
   void send_kernel_lane();
   void send_policy();
   void send_log_settings();
@@ -71,7 +72,7 @@ class Supervisor {
   const Options options_;
   Loop loop_;
   base::sys::UniqueFd lock_, signals_, control_;
-  base::sys::UniqueFd labels_;  // of the kernel lane's running flows: outlives every gateway (flow_labels.hpp)
+  base::sys::UniqueFd labels_;  // of the kernel lane's running flows (flow_labels.hpp)
   Ear signal_ear_, route_ear_;
   Bundle bundle_;
   rules::Settings settings_;

@@ -51,6 +51,12 @@ void Flow::reopen_subject() {
   subject.began = now();
 }
 
+void Flow::adopt_hello(proto::tls::ClientHello& hello) {
+  subject.name = std::move(hello.server_name);
+  subject.name_source = subject.name ? policy::NameSource::sni : policy::NameSource::none;
+  subject.ech_offered = hello.ech_offered;
+}
+
 bool Flow::judge() {
   base::UrlView url;
   if (subject.url) url = subject.url->view();

@@ -10,6 +10,7 @@
 #include "flow/machine.hpp"
 #include "flow/outbox.hpp"
 #include "flow/subject.hpp"
+#include "proto/tls/client_hello.hpp"
 
 namespace flow {
 
@@ -27,6 +28,8 @@ class Flow {
   void begin_subject();
   // The same subject once more, under a new decision: what has happened to it since was noted already.
   void reopen_subject();
+  // What a hello tells of the subject, in place of what an earlier one told.
+  void adopt_hello(proto::tls::ClientHello& hello);
   // Walks the rules with the subject's facts. True: refused.
   bool judge();
   // A refusal of the proxy's own, without a rule.

@@ -145,7 +145,7 @@ HelloGate::OriginStep HelloGate::on_origin(const TcpSegment& segment) {
   bool is_read = !pending || pending->may_be_retried;
   if (is_read && !record_origin(segment)) return Drop{};
   if (!pending || acknowledged < pending->end) return Pass{};
-  if (pending->may_be_retried) return read_answer(pending->end);
+  if (pending->may_be_retried) return read_answer(*pending);
   state_ = Answered{};
   return Done{};
 }
@@ -259,11 +259,11 @@ HelloGate::ClientStep HelloGate::look_behind(Pending& pending, std::size_t passe
   if (std::holds_alternative<proto::NeedMore>(parsed)) return Pass{};
   auto* hello = std::get_if<proto::tls::ClientHello>(&parsed);
   if (!hello) return refuse("neither a hello nor what may stand behind one", passed);
-  state_ = Judging{Pending{begin + hello->stream_length, true}, passed};
+  state_ = Judging{Pending{begin + hello->stream_length, true, 0, true}, passed};
   return Hello{std::move(*hello)};
 }
 
-HelloGate::OriginStep HelloGate::read_answer(std::size_t end) {
+HelloGate::OriginStep HelloGate::read_answer(const Pending& pending) {
   auto answer = proto::tls::read_server_answer(origin_->prefix());
   const std::size_t passed = client_.prefix().size();
   if (std::holds_alternative<proto::NeedMore>(answer)) return Pass{};
@@ -272,7 +272,11 @@ HelloGate::OriginStep HelloGate::read_answer(std::size_t end) {
     state_ = Answered{};
     return Done{};
   }
-  auto& collecting = state_.emplace<Collecting>(Collecting{end, 1, true});
+  if (pending.is_ahead) {  // what it asks for is there and judged: the next of the origin's bytes answer that
+    state_ = Pending{pending.end};
+    return Pass{};
+  }
+  auto& collecting = state_.emplace<Collecting>(Collecting{pending.end, 1, true});
   ClientStep step = look_for_hello(collecting, passed);
   if (auto* hello = std::get_if<Hello>(&step)) return std::move(*hello);
   if (auto* refused = std::get_if<Refuse>(&step)) return *refused;

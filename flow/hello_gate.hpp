@@ -69,6 +69,7 @@ class HelloGate {
     std::size_t end = 0;          // of what was judged, in the client's stream
     bool may_be_retried = false;  // the answer may be a HelloRetryRequest
     std::size_t looked = 0;       // up to here nothing behind the end is another hello
+    bool is_ahead = false;        // it ends with a hello that was sent before the origin asked for it
   };
   // Nothing passes. The owner was told what there is to judge, and has not allowed it.
   struct Judging {
@@ -90,7 +91,7 @@ class HelloGate {
   bool record_origin(const proto::ip::TcpSegment& segment);
   ClientStep look_for_hello(Collecting& collecting, std::size_t passed);
   ClientStep look_behind(Pending& pending, std::size_t passed);
-  OriginStep read_answer(std::size_t end);
+  OriginStep read_answer(const Pending& pending);
   Refuse refuse(const char* why, std::size_t passed);
 
   StreamRecord client_;

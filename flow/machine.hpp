@@ -1,7 +1,7 @@
 // The life of one diverted connection: events in, commands out. No socket, no clock, no exception.
 //
-// States are types, one file each in flow/states: Peeking, Silent, Connecting, Splicing, Http, Done. Who follows whom
-// is drawn in states.hpp, their rules are told in docs/life-of-a-flow.md.
+// States are types, one file each in flow/states: Peeking, Silent, Connecting, Answering, Retrying, Splicing, Http,
+// Done. Who follows whom is drawn in states.hpp, their rules are told in docs/life-of-a-flow.md.
 #pragma once
 
 #include <memory>

@@ -147,10 +147,12 @@ QuicGate::Step QuicGate::on_client(base::Bytes datagram, base::Monotonic now) {
   while (proto::quic::has_long_header(datagram)) {
     Packet packet = proto::quic::take_packet(datagram);
     if (Fault why = fault_of(packet.kind)) return Refuse{why};
-    if (packet.kind != PacketKind::initial) {
-      if (Fault why = fault_out_of_place(packet.kind)) return Refuse{why};
-      continue;
-    }
+    // Without a connection whose hello was seen: 0-RTT may have overtaken it and will be sent again; a handshake began
+    // before us, or moved here from another tuple.
+    bool is_unseen = connections_.empty() && !allowed_;
+    if (is_unseen && packet.kind == PacketKind::zero_rtt) return Drop{};
+    if (is_unseen && packet.kind == PacketKind::handshake) return Refuse{"a QUIC connection whose hello was not seen"};
+    if (packet.kind != PacketKind::initial) continue;
     Step one = on_initial(packet, now);
     if (std::holds_alternative<Refuse>(one)) return one;
     merge(all, std::move(one));
@@ -158,12 +160,6 @@ QuicGate::Step QuicGate::on_client(base::Bytes datagram, base::Monotonic now) {
   if (is_padding(datagram) || std::holds_alternative<Hellos>(all)) return all;
   Step behind = on_short_header();
   return std::holds_alternative<Pass>(behind) ? all : behind;
-}
-
-// What belongs to a connection whose hello was not seen: one that began before us, or moved here from another tuple.
-const char* QuicGate::fault_out_of_place(PacketKind kind) const {
-  bool needs_connection = kind == PacketKind::handshake || kind == PacketKind::zero_rtt;
-  return needs_connection && connections_.empty() && !allowed_ ? "a QUIC connection whose hello was not seen" : nullptr;
 }
 
 QuicGate::Step QuicGate::on_short_header() const {

@@ -27,7 +27,7 @@ class QuicGate {
   struct Pass {};  // it adds nothing that changes what is known of the flow: the flow stays what it is
   struct Undecided {
   };               // a hello has begun and is not complete: the datagram may pass, the flow is not allowed (any more)
-  struct Drop {};  // a packet with a short header while a hello is undecided: its sender sends it again
+  struct Drop {};  // a short header while a hello is undecided, 0-RTT before any hello: its sender sends it again
   struct Refuse {  // cannot be read with certainty, or contradicts itself: the flow is refused
     const char* why;
   };
@@ -60,7 +60,6 @@ class QuicGate {
     base::Monotonic last{};
   };
 
-  const char* fault_out_of_place(proto::quic::PacketKind kind) const;
   Step on_short_header() const;
   Step on_initial(const proto::quic::Packet& packet, base::Monotonic now);
   Connection* make_room_for(Connection connection, base::Monotonic now);

@@ -1,25 +1,14 @@
 #include "flow/states/peeking.hpp"
 
 #include <algorithm>
-#include <string>
 
 #include "flow/limits.hpp"
 #include "flow/states/states.hpp"
 #include "proto/http/sniff.hpp"
-#include "proto/tls/alert.hpp"
 #include "proto/tls/client_hello.hpp"
 
 namespace flow {
 namespace {
-
-// Says a refusal in TLS. What was peeked is consumed first: closing a socket with unread bytes in it sends a reset,
-// which would overtake the alert.
-Next alert(Flow& flow, std::size_t unconsumed, proto::tls::AlertDescription description) {
-  auto record = proto::tls::fatal_alert(description);
-  flow.out.consume(Side::client, unconsumed);
-  flow.out.send(Side::client, std::string(base::as_text(record)));
-  return close(flow);
-}
 
 // The subject of a flow whose name is absent, and stays so.
 void become_nameless(Subject& subject, const char* protocol) {
@@ -95,14 +84,10 @@ Next Peeking::read_hello(Flow& flow, base::Bytes stream, bool ended) {
     if (!refuses(subject.verdict)) flow.refuse(policy::Reason::malformed);
     return alert(flow, stream.size(), proto::tls::AlertDescription::decode_error);
   }
-  if (hello->server_name) {
-    subject.name = std::move(hello->server_name);
-    subject.name_source = policy::NameSource::sni;
-  }
-  subject.ech_offered = hello->ech_offered;
+  flow.adopt_hello(*hello);
   if (refuses(subject.verdict) || flow.judge())  // a refusal at connect is final (POLICY 4)
     return alert(flow, stream.size(), proto::tls::AlertDescription::access_denied);
-  return Connecting::begin(flow, origin_connected_);
+  return Connecting::begin(flow, origin_connected_, hello->stream_length);
 }
 
 Next Peeking::tunnel(Flow& flow) {

@@ -1,5 +1,7 @@
 #include "flow/states/state.hpp"
 
+#include <string>
+
 #include "flow/states/states.hpp"
 
 namespace flow {
@@ -18,6 +20,13 @@ Next close(Flow& flow) {
   flow.note();
   flow.out.close();
   return {Done{}};
+}
+
+Next alert(Flow& flow, std::size_t unconsumed, proto::tls::AlertDescription description) {
+  auto record = proto::tls::fatal_alert(description);
+  flow.out.consume(Side::client, unconsumed);
+  flow.out.send(Side::client, std::string(base::as_text(record)));
+  return close(flow);
 }
 
 Next StateBase::on(Flow&, const Received&) {

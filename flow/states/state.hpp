@@ -5,6 +5,7 @@
 
 #include "flow/event.hpp"
 #include "flow/flow.hpp"
+#include "proto/tls/alert.hpp"
 
 namespace flow {
 
@@ -14,6 +15,9 @@ Next stay();
 // The flow's end: its access record, then RST on both legs or a polite FIN.
 Next reset(Flow& flow, std::string_view aborted = {});
 Next close(Flow& flow);
+// The same, with a refusal said in TLS. What the client has sent and nobody reads is consumed first: closing a socket
+// with unread bytes in it sends a reset, which would overtake the alert.
+Next alert(Flow& flow, std::size_t unconsumed, proto::tls::AlertDescription description);
 
 // Steps that most states share. A state that does not override one has nothing to do in it.
 struct StateBase {

@@ -1,18 +1,23 @@
 // The states of a connection and the one variant that holds them. Who follows whom:
 //
-//   Peeking --- TLS or another protocol, allowed ----> Connecting ---> Splicing
+//                                                .---- a hello was judged -----> Answering -- answered --> Splicing
+//                                                |                                  | the origin wants another hello
+//                                                |                                  '--> Retrying -------> Splicing
+//   Peeking --- TLS or another protocol, allowed ----> Connecting -- no hello was judged ---------------> Splicing
 //      |  ^---- the client speaks at last ----.
-//      |------- the client says nothing ----> Silent -- the origin speaks --> Splicing
-//      '------- HTTP -----------------------> Http ---- 101 ----------------> Splicing
+//      |------- the client says nothing ----> Silent -- the origin speaks ------------------------------> Splicing
+//      '------- HTTP -----------------------> Http ---- 101 --------------------------------------------> Splicing
 //   and from anywhere to Done, after Close or Reset.
 #pragma once
 
 #include <optional>
 #include <variant>
 
+#include "flow/states/answering.hpp"
 #include "flow/states/connecting.hpp"
 #include "flow/states/http.hpp"
 #include "flow/states/peeking.hpp"
+#include "flow/states/retrying.hpp"
 #include "flow/states/silent.hpp"
 #include "flow/states/splicing.hpp"
 
@@ -21,7 +26,7 @@ namespace flow {
 // Close or Reset was said: nothing is said after it.
 struct Done {};
 
-using State = std::variant<Peeking, Silent, Connecting, Splicing, Http, Done>;
+using State = std::variant<Peeking, Silent, Connecting, Answering, Retrying, Splicing, Http, Done>;
 
 struct Next {
   std::optional<State> state;

@@ -44,6 +44,7 @@ FlowLabel label_of(unsigned number, unsigned version = 0) {
   label.tuple = tuple_of(number);
   label.lan = static_cast<std::uint8_t>(random());
   label.ech_offered = random() % 2 != 0;
+  label.tls = random() % 2 != 0;
   if (random() % 8 != 0) label.name = name_of(number, random() % 4 ? 12 + random() % 30 : 12 + random() % 242);
   label.began = base::WallTime(std::chrono::milliseconds(1'700'000'000'000 + random()));
   return label;
@@ -331,6 +332,28 @@ TEST(FlowLabels, WorkersAddWhileAnotherSweeps) {
   auto left = table.all();
   EXPECT_EQ(left.size(), 1500u);
   for (const auto& [tuple, label] : left) EXPECT_EQ(label, label_of(tuple.client.port));
+}
+
+TEST(FlowLabelsFile, OutlivesEverybodyAndIsBegunAnewForAnotherSize) {
+  std::string path = testing::TempDir() + "/labels-" + std::to_string(getpid());
+  FlowLabel label;
+  label.tuple = {base::IpProtocol::udp, *base::Endpoint::parse("10.20.0.2:4711"), *base::Endpoint::parse("10.99.0.2:443")};
+  label.name = base::DomainName::parse("www.example.org");
+  {
+    auto file = FlowLabels::open(path, 64);
+    ASSERT_TRUE(file) << file.error().message;
+    auto labels = FlowLabels::attach(file->get());
+    ASSERT_TRUE(labels) << labels.error().message;
+    EXPECT_TRUE((*labels)->add(label));
+  }
+  auto again = FlowLabels::open(path, 64);
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ((*FlowLabels::attach(again->get()))->find(label.tuple), label);
+  auto larger = FlowLabels::open(path, 128);
+  ASSERT_TRUE(larger) << larger.error().message;
+  EXPECT_EQ((*FlowLabels::attach(larger->get()))->size(), 0u);
+  unlink(path.c_str());
+  EXPECT_FALSE(FlowLabels::open("/nowhere/labels", 64));
 }
 
 }  // namespace

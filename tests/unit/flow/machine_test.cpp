@@ -14,11 +14,15 @@ const char* const opened = "arm deadline 3s\nread client peek";
 const char* const calls = "read client off\nconnect\narm deadline 30s";
 const char* const splices = "disarm deadline\narm idle 7440s\nsplice client\nsplice origin";
 
-TEST(Tls, AllowedNameIsSplicedFromItsFirstByte) {
+TEST(Tls, AllowedNameIsPassedOnFromItsFirstByte) {
   World world;
   std::string hello = client_hello("school.example");
   Playbook play(world.opening(443), world.surroundings);
-  play.start(opened).client(hello, calls).step(Connected{}, "origin answers", splices);
+  play.start(opened)
+      .client(hello, calls)
+      .step(Connected{}, "origin is there", "disarm deadline\narm idle 7440s\nread client stream\nread origin stream")
+      .client(hello, "forward client " + std::to_string(hello.size()))
+      .origin("an answer", std::string("forward origin 9\n") + splices);
   play.counters = {1000, 2000};
   world.surroundings.now += std::chrono::milliseconds(1500);
   play.step(Spliced{Side::client, true}, "client ends", "arm idle 300s")

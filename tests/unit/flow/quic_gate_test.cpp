@@ -243,11 +243,13 @@ TEST(QuicGate, NumbersAreDecodedAgainstTheLargestOfTheirConnection) {
             "hello for b.test");
 }
 
-TEST(QuicGate, PacketsThatAreNothingWithoutAHelloPass) {
+TEST(QuicGate, PacketsThatAreNothingWithoutAHello) {
+  EXPECT_THAT(Flow().send(other_long_packet(2)), HasSubstr("not seen")) << "a handshake";
   Flow flow;
-  EXPECT_EQ(flow.send(other_long_packet(1)), "pass") << "0-RTT that has overtaken its hello";
-  EXPECT_EQ(flow.send(other_long_packet(2)), "pass");
+  EXPECT_EQ(flow.send(other_long_packet(1)), "drop") << "0-RTT that has overtaken its hello";
   EXPECT_EQ(flow.send_initial(ping), "pass");
+  EXPECT_EQ(flow.send(other_long_packet(1)), "pass");
+  EXPECT_EQ(flow.send(other_long_packet(2)), "pass");
   EXPECT_FALSE(flow.gate.allowed());
   EXPECT_EQ(flow.send(seal({.destination_id = first_id}, crypto(0, hello_a)) + other_long_packet(1)),
             "hello for a.test");
