@@ -17,7 +17,7 @@ struct ExplainInput {
   policy::Client client;
   base::WallTime time;
   base::WallTime clock_trusted_since;
-  std::string target;  // "https://example.org/x", "example.org"
+  std::string target;       // "https://example.org/x", "example.org"
   bool kernel_lane = true;  // without it QUIC cannot be judged by name
 };
 

@@ -18,10 +18,10 @@ namespace sluiced {
 
 enum class MessageType : std::uint8_t {
   // supervisor -> gateway
-  policy = 1,    // fds: config text, list image; the answer is policy_live or policy_refused
-  peer = 2,      // fd: a channel to the other role (gateway <-> keeper), replacing an older one
-  drain = 3,     // stop accepting, let running flows end, exit
-  beat_now = 4,  // the ruleset is fresh: renew the heartbeat at once
+  policy = 1,       // fds: config text, list image; the answer is policy_live or policy_refused
+  peer = 2,         // fd: a channel to the other role (gateway <-> keeper), replacing an older one
+  drain = 3,        // stop accepting, let running flows end, exit
+  beat_now = 4,     // the ruleset is fresh: renew the heartbeat at once
   kernel_lane = 5,  // before the first policy, if there is a kernel lane; fd: the labels of its running flows
   // gateway -> supervisor
   alive = 10,  // the watchdog's food: every worker has turned its loop

@@ -24,7 +24,7 @@ struct FlowLabel {
   base::FiveTuple tuple;
   std::uint8_t lan = 0;  // an index into [network] lan
   bool ech_offered = false;
-  bool tls = true;  // false: something else was spoken, and let through
+  bool tls = true;                       // false: something else was spoken, and let through
   std::optional<base::DomainName> name;  // nullopt: its hello had none
   base::WallTime began{};                // whole milliseconds
   bool operator==(const FlowLabel&) const = default;

@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 using flow::GateVerdict;
 using netfilter::QueuedPacket;
 
-constexpr int batches_at_a_time = 8;  // then the other descriptors have their turn
+constexpr int batches_at_a_time = 8;          // then the other descriptors have their turn
 constexpr std::uint32_t queue_length = 4096;  // packets; at most a few ms of them on a machine that keeps up
 // A client that connects and says nothing (browsers connect ahead of need). When it speaks later, it is reset and comes back.
 constexpr base::Duration silence_limit = 5min;

@@ -199,8 +199,8 @@ base::Result<> Gateway::begin(const rules::Settings& settings) {
   if (kernel_lane_) {
     auto conntrack = netfilter::Conntrack::open();
     if (!conntrack) return std::move(conntrack).error().context("kernel lane");
-    kernel_flows_.emplace(*labels_, std::move(*conntrack), *sightings_, settings.network.lan, settings.network.mark_mask,
-                          [this](flow::CommandList notes) {
+    kernel_flows_.emplace(*labels_, std::move(*conntrack), *sightings_, settings.network.lan,
+                          settings.network.mark_mask, [this](flow::CommandList notes) {
                             workers_[0]->post([worker = workers_[0].get(), notes = std::move(notes)] {
                               for (const flow::Command& each : notes)
                                 if (auto* note = std::get_if<flow::Note>(&each)) worker->note(note->record);

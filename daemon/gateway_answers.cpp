@@ -237,9 +237,8 @@ Reply explain(const GatewayView& view, const control::Request& request) {
   sighting.address = *address;
   sighting.mac = view.sightings->mac_of(*address);
   sighting.interface = view.sightings->interface_of(*address);
-  return control::explain(
-      {*view.snapshot, view.snapshot->clients.identify(sighting), time, view.build_date, argument("target"),
-       view.kernel_flows != nullptr});
+  return control::explain({*view.snapshot, view.snapshot->clients.identify(sighting), time, view.build_date,
+                           argument("target"), view.kernel_flows != nullptr});
 }
 
 }  // namespace

@@ -57,8 +57,7 @@ policy::Client KernelFlows::identify(const FlowLabel& label) {
 }
 
 flow::RunningFlow KernelFlows::running(const FlowLabel& label, flow::Counters counters) {
-  return {{label.tuple, identify(label)},
-          surroundings_, known_of(label), counters};
+  return {{label.tuple, identify(label)}, surroundings_, known_of(label), counters};
 }
 
 void KernelFlows::judge_again(std::shared_ptr<const policy::Snapshot> snapshot, const policy::ScheduleSet& active,
@@ -103,8 +102,8 @@ void KernelFlows::look(base::WallTime wall) {
   std::unordered_set<base::FiveTuple> running;
   std::vector<Ended> ended;
   std::vector<ConntrackKey> over;
-  auto dumped = conntrack_.dump(
-      netfilter::mark_value(Mark::done, mark_mask_), mark_mask_, [&](const ConntrackEntry& entry) {
+  auto dumped =
+      conntrack_.dump(netfilter::mark_value(Mark::done, mark_mask_), mark_mask_, [&](const ConntrackEntry& entry) {
         if (entry.tcp_ended) over.push_back(entry.key);
         if (!entry.tcp_ended) {
           running.insert(entry.tuple);

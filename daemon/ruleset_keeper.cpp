@@ -93,7 +93,8 @@ void RulesetKeeper::look_for_the_kernel_lane(const rules::Settings& settings) {
                               std::string(key) + " is not 0, so conntrack lets forged TCP numbers pass; set it to 0");
   auto native = netfilter::probe_native_queue(backend_);
   if (!native)
-    return logging::warning("no kernel lane, TLS goes through the proxy and QUIC is refused: " + native.error().message);
+    return logging::warning("no kernel lane, TLS goes through the proxy and QUIC is refused: " +
+                            native.error().message);
   queues_ = kernel_lane_queues(settings, *native);
   logging::info(std::string("kernel lane: queues by ") + (*native ? "nft queue" : "xt NFQUEUE"));
   count_bytes();

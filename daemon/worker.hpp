@@ -88,8 +88,8 @@ class Worker {
   void note(const flow::AccessRecord& record);
   policy::Client identify(const base::IpAddress& address, const std::string& interface);
   void complain_of_limit(const base::IpAddress& client);  // once in a while
-  void again(FlowDriver& flow);  // work() once more, after the others
-  void bury(FlowDriver& flow);   // its sockets are closed; freed when no event can name it any more
+  void again(FlowDriver& flow);                           // work() once more, after the others
+  void bury(FlowDriver& flow);  // its sockets are closed; freed when no event can name it any more
 
  private:
   struct Listener final : Watcher {

@@ -105,7 +105,8 @@ class Renderer {
   void commit(std::string_view table) {
     out_ += '*' + std::string(table) + '\n' + chains_;
     for (const Hook& hook : hooks)
-      if (hook.table == table && chains_.find(':' + std::string(hook.chain) + ' ') != chains_.npos) out_ += "-I " + std::string(hook.builtin) + " -j " + std::string(hook.chain) + '\n';
+      if (hook.table == table && chains_.find(':' + std::string(hook.chain) + ' ') != chains_.npos)
+        out_ += "-I " + std::string(hook.builtin) + " -j " + std::string(hook.chain) + '\n';
     out_ += rules_ + "COMMIT\n";
     chains_.clear();
     rules_.clear();
@@ -273,7 +274,8 @@ class Renderer {
       if (treatment.tls == DivertPlan::Tls::off) rule_on_ports("-p tcp", plan_.tls, refuse);
       if (!refuses_quic && !quic_gate) {
         // Without a daemon: what it has allowed is the kernel's.
-        if (gated_ && !running_) rule_on_ports("-p udp " + short_header() + is_connmark(Mark::done), plan_.quic, "-j RETURN");
+        if (gated_ && !running_)
+          rule_on_ports("-p udp " + short_header() + is_connmark(Mark::done), plan_.quic, "-j RETURN");
         rule_on_ports("-p udp", plan_.quic, refuse);
       }
       rule_on_ports("-p tcp", plan_.dns, refuse);

@@ -28,8 +28,9 @@ enum class LogDetail { none, category, domain, url };
 struct Group {
   std::string name;
   TlsMode tls = TlsMode::sni;
-  bool wants_inspection = false;  // tls = "inspect": this build judges by name, in the proxy lane; QUIC cannot be inspected
-  bool wants_page = false;        // block_page = "https": the proxy lane
+  bool wants_inspection =
+      false;                // tls = "inspect": this build judges by name, in the proxy lane; QUIC cannot be inspected
+  bool wants_page = false;  // block_page = "https": the proxy lane
   QuicMode quic = QuicMode::policy;
   IfDown if_down = IfDown::open;
   LogDetail log = LogDetail::domain;

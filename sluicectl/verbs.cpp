@@ -138,9 +138,12 @@ int explain_from_files(const Arguments& arguments, const base::IpAddress& client
   }
   policy::Sighting sighting;
   sighting.address = client;
-  return print(arguments,
-               control::explain({snapshot, snapshot.clients.identify(sighting), time, {}, arguments.operands[0],
-                                 files.loaded.settings.network.kernel_lane}));
+  return print(arguments, control::explain({snapshot,
+                                            snapshot.clients.identify(sighting),
+                                            time,
+                                            {},
+                                            arguments.operands[0],
+                                            files.loaded.settings.network.kernel_lane}));
 }
 
 int explain(const Arguments& arguments) {

@@ -1,7 +1,7 @@
 // Random lives of one connection: the input is a script of what two peers, the clock and the admin do. The model driver
 // checks every promise of flow/command.hpp (nothing consumed twice, nothing after the end, no byte for a leg that is
 // not open); here is checked that a flow ends when everybody has gone, that it is noted as often as it was judged, and
-// that a blocked name never reaches the origin.
+// that no hello with a blocked name reaches the origin: neither first nor after a HelloRetryRequest.
 //
 // One step is a byte of what to do, and for bytes to send a byte that chooses a phrase or a length of raw ones.
 #include <cstdio>
@@ -12,8 +12,11 @@
 #include "flow/machine.hpp"
 #include "policy/snapshot.hpp"
 #include "proto/http/h1.hpp"
+#include "proto/tls/client_hello.hpp"
+#include "proto/tls/server_answer.hpp"
 #include "tests/unit/flow/model_driver.hpp"
 #include "tests/unit/flow/world.hpp"
+#include "tests/unit/proto/tls/answer_builder.hpp"
 
 namespace {
 
@@ -47,6 +50,11 @@ const std::string client_phrases[] = {
     "CONNECT games.example:443 HTTP/1.1\r\nHost: games.example:443\r\n\r\n",
     "5\r\nhello\r\n0\r\n\r\n",
     std::string(70000, 'u'),
+    flow::model::client_hello("games.example"),
+    flow::model::client_hello("school.example", 7),
+    hello_builder::record("\x01", 20),
+    hello_builder::record("early data", 23),
+    hello_builder::record(std::string(40, '\x16'), 23).substr(0, 20),
 };
 const std::string origin_phrases[] = {
     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
@@ -61,6 +69,10 @@ const std::string origin_phrases[] = {
     "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     "5\r\nhello\r\n0\r\n\r\n",
     std::string(70000, 'd'),
+    hello_builder::hello_retry_request(),
+    hello_builder::hello_retry_request().substr(0, 40),
+    hello_builder::hello_retry_request().substr(40),
+    hello_builder::in_records(hello_builder::server_hello()),
 };
 
 std::string_view phrase(base::ByteReader& script, std::span<const std::string> phrases) {
@@ -68,6 +80,29 @@ std::string_view phrase(base::ByteReader& script, std::span<const std::string> p
   if (choice < phrases.size()) return phrases[choice];
   std::size_t length = std::min<std::size_t>(choice - phrases.size(), script.remaining());
   return base::as_text(script.take(length));
+}
+
+// Whether these bytes, which reached the origin, begin with a hello that names what is blocked.
+bool begins_with_games(std::string_view bytes, std::size_t& length) {
+  auto parsed = proto::tls::parse_client_hello(base::as_bytes(bytes));
+  auto* hello = std::get_if<proto::tls::ClientHello>(&parsed);
+  length = hello ? hello->stream_length : 0;
+  return hello && hello->server_name && hello->server_name->text() == "games.example";
+}
+
+// `got`: by the origin, of a client that spoke first. `said`: by the origin.
+void require_no_games(std::string_view got, std::string_view said) {
+  std::size_t length = 0;
+  require(!begins_with_games(got, length));
+  if (length == 0) return;
+  auto answer = proto::tls::read_server_answer(base::as_bytes(said));
+  auto* told = std::get_if<proto::tls::ServerAnswer>(&answer);
+  if (!told || *told != proto::tls::ServerAnswer::hello_retry_request) return;
+  got.remove_prefix(length);
+  while (got.size() >= 5 && (got[0] == 20 || got[0] == 21 || got[0] == 23))
+    got.remove_prefix(std::min(got.size(), 5 + std::size_t{static_cast<std::uint8_t>(got[3])} * 256 +
+                                               std::size_t{static_cast<std::uint8_t>(got[4])}));
+  require(!begins_with_games(got, length));
 }
 
 std::vector<policy::Rule> rules() {
@@ -89,17 +124,26 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (settings & 2) world.group().tls = policy::TlsMode::off;
   flow::Opening opening = world.opening(settings & 4 ? 443 : 80);
 
+  bool client_spoke = false, held_to_it = !(settings & 2);  // to its rules, all the time
+  std::string said;                                         // by the origin
   Driver driver(opening, world.surroundings);
   for (int steps = 0; steps < 200 && script.ok() && script.remaining() > 0; ++steps) {
     switch (script.u8() % 12) {
       case 0:
-      case 1:
-        driver.send(Side::client, phrase(script, client_phrases));
+      case 1: {
+        std::string_view bytes = phrase(script, client_phrases);
+        driver.send(Side::client, bytes);
+        client_spoke |= !bytes.empty();
         break;
+      }
       case 2:
-      case 3:
-        driver.send(Side::origin, phrase(script, origin_phrases));
+      case 3: {
+        std::string_view bytes = phrase(script, origin_phrases);
+        if (!client_spoke && !bytes.empty()) held_to_it = false;  // a tunnel, if the client stays silent
+        driver.send(Side::origin, bytes);
+        said += bytes;
         break;
+      }
       case 4:
         driver.accept();
         break;
@@ -122,6 +166,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         driver.expire(Timer::idle);
         break;
       case 11:
+        held_to_it = false;
         world.use(script.u8() & 1 ? rules() : flow::model::no_rules);
         if (settings & 2) world.group().tls = policy::TlsMode::off;
         driver.change_policy(opening.client);
@@ -139,6 +184,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   driver.expire(Timer::idle);
   require(driver.over());
   require_kept(driver);
+  if (held_to_it) require_no_games(driver.got(Side::origin), said);
   for (const flow::AccessRecord& record : driver.notes()) {
     require(!record.action.empty() && !record.reason.empty() && !record.id.empty());
     require(record.bytes_up <= driver.got(Side::origin).size());

@@ -69,7 +69,8 @@ class ExplainTest : public testing::Test {
     return ask(sighting, target, time);
   }
   Reply ask(const policy::Sighting& sighting, const std::string& target, const std::string& time = "2026-11-23 10:15") {
-    return explain({*snapshot_, snapshot_->clients.identify(sighting), *parse_time(time, {}, {}), {}, target, kernel_lane_});
+    return explain(
+        {*snapshot_, snapshot_->clients.identify(sighting), *parse_time(time, {}, {}), {}, target, kernel_lane_});
   }
 
   bool kernel_lane_ = true;

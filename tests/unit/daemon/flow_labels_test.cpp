@@ -337,7 +337,8 @@ TEST(FlowLabels, WorkersAddWhileAnotherSweeps) {
 TEST(FlowLabelsFile, OutlivesEverybodyAndIsBegunAnewForAnotherSize) {
   std::string path = testing::TempDir() + "/labels-" + std::to_string(getpid());
   FlowLabel label;
-  label.tuple = {base::IpProtocol::udp, *base::Endpoint::parse("10.20.0.2:4711"), *base::Endpoint::parse("10.99.0.2:443")};
+  label.tuple = {base::IpProtocol::udp, *base::Endpoint::parse("10.20.0.2:4711"),
+                 *base::Endpoint::parse("10.99.0.2:443")};
   label.name = base::DomainName::parse("www.example.org");
   {
     auto file = FlowLabels::open(path, 64);

@@ -43,23 +43,23 @@ std::string rules_of(Backend backend) {
 
 TEST_P(BackendTest, AppliesTwiceAsOnceAndLeavesNothing) {
   for (DivertPlan plan : {school_plan(), gate_plan()}) {
-  std::string before = rules_of(GetParam());
-  EXPECT_FALSE(is_applied(GetParam(), plan, RulesetState::running));
-  ASSERT_GOOD(apply(GetParam(), plan, RulesetState::running));
-  EXPECT_TRUE(is_applied(GetParam(), plan, RulesetState::running));
-  std::string once = rules_of(GetParam());
-  ASSERT_GOOD(apply(GetParam(), plan, RulesetState::running));
-  EXPECT_EQ(rules_of(GetParam()), once);
-  ASSERT_GOOD(apply(GetParam(), plan, RulesetState::closed));
-  EXPECT_TRUE(is_applied(GetParam(), plan, RulesetState::closed));
-  ASSERT_GOOD(remove_all());
-  EXPECT_FALSE(is_applied(GetParam(), plan, RulesetState::closed));
-  std::string after = rules_of(GetParam());
-  // iptables leaves its own empty tables, for nft to see, where the queue was xt's.
-  if (plan.queues.count == 0) EXPECT_EQ(after, before);
-  EXPECT_EQ(after.find("sluice"), after.npos) << after;
-  EXPECT_EQ(after.find("SLUICE"), after.npos) << after;
-  ASSERT_GOOD(remove_all());
+    std::string before = rules_of(GetParam());
+    EXPECT_FALSE(is_applied(GetParam(), plan, RulesetState::running));
+    ASSERT_GOOD(apply(GetParam(), plan, RulesetState::running));
+    EXPECT_TRUE(is_applied(GetParam(), plan, RulesetState::running));
+    std::string once = rules_of(GetParam());
+    ASSERT_GOOD(apply(GetParam(), plan, RulesetState::running));
+    EXPECT_EQ(rules_of(GetParam()), once);
+    ASSERT_GOOD(apply(GetParam(), plan, RulesetState::closed));
+    EXPECT_TRUE(is_applied(GetParam(), plan, RulesetState::closed));
+    ASSERT_GOOD(remove_all());
+    EXPECT_FALSE(is_applied(GetParam(), plan, RulesetState::closed));
+    std::string after = rules_of(GetParam());
+    // iptables leaves its own empty tables, for nft to see, where the queue was xt's.
+    if (plan.queues.count == 0) EXPECT_EQ(after, before);
+    EXPECT_EQ(after.find("sluice"), after.npos) << after;
+    EXPECT_EQ(after.find("SLUICE"), after.npos) << after;
+    ASSERT_GOOD(remove_all());
   }
 }
 

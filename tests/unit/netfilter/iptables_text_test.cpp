@@ -45,7 +45,8 @@ TEST(IptablesText, InPlaceMeansEveryHookOnceAndRulesBehindThem) {
       "*mangle\n-A PREROUTING -j SLUICE_PRE\n-A FORWARD -j SLUICE_CLEAN\n-A OUTPUT -j SLUICE_OUT\nCOMMIT\n";
   EXPECT_TRUE(iptables_in_place(saved));
   for (const char* line : {"-A FORWARD -j SLUICE_FWD\n", "-A OUTPUT -j SLUICE_UP\n", "-A PREROUTING -j SLUICE_PRE\n",
-                           "-A FORWARD -j SLUICE_CLEAN\n", "-A OUTPUT -j SLUICE_OUT\n", "-A SLUICE_FWD -m conntrack --ctstate UNTRACKED\n"}) {
+                           "-A FORWARD -j SLUICE_CLEAN\n", "-A OUTPUT -j SLUICE_OUT\n",
+                           "-A SLUICE_FWD -m conntrack --ctstate UNTRACKED\n"}) {
     std::string without = saved;
     without.erase(without.find(line), std::string(line).size());
     EXPECT_FALSE(iptables_in_place(without)) << line;

@@ -32,12 +32,10 @@ struct Case {
 };
 
 std::vector<Case> cases() {
-  return {{"home.running", home_plan(), RulesetState::running},
-          {"home.closed", home_plan(), RulesetState::closed},
-          {"school.running", school_plan(), RulesetState::running},
-          {"school.closed", school_plan(), RulesetState::closed},
-          {"gate.running", gate_plan(), RulesetState::running},
-          {"gate.closed", gate_plan(), RulesetState::closed}};
+  return {
+      {"home.running", home_plan(), RulesetState::running},     {"home.closed", home_plan(), RulesetState::closed},
+      {"school.running", school_plan(), RulesetState::running}, {"school.closed", school_plan(), RulesetState::closed},
+      {"gate.running", gate_plan(), RulesetState::running},     {"gate.closed", gate_plan(), RulesetState::closed}};
 }
 
 TEST(RulesetText, IsTheGoldenOne) {

@@ -20,24 +20,23 @@ TEST(PolicyWarnings, KeysOfAGroupThatAreNotEnforcedAreNamedOnce) {
       "block_page = 'reset'\nforged_name = 'off'\ntls_skip = []\nquic = 'block'\n";
   EXPECT_EQ(load(plain).said, "") << "a value that asks for nothing is no news";
   const std::string build = " is not enforced by this build";
-  EXPECT_EQ(
-      load("[group.g]\ntls = 'inspect'\ntls_skip = 'host:x.example'\nsafe_search = true\nyoutube = 'strict'\n"
-           "tenant = { google = 'x.example' }\nquic = 'policy'\ndns = 'force'\nshape = { down = '20Mbit' }\n"
-           "block_page = 'https'\nforged_name = 'log'\nnot_enrolled = 'refuse'\nmembers = ['user:jane', "
-           "'role:pupils']\n")
-          .said,
-      warn("2:7", "tls = \"inspect\"" + build + ": treated as \"sni\", nothing is decrypted") +
-          warn("3:1", "'tls_skip'" + build + ": nothing is decrypted") +
-          warn("4:1", "'safe_search'" + build + ": search engines are not asked for it") +
-          warn("5:1", "'youtube'" + build + ": videos are not restricted") +
-          warn("6:1", "'tenant'" + build + ": nothing is decrypted") +
-          warn("8:1", "'dns'" + build + ": DNS is left alone") +
-          warn("9:1", "'shape'" + build + ": bandwidth is not limited") +
-          warn("10:1", "'block_page'" + build + ": TLS connections are closed with an alert") +
-          warn("11:1", "'forged_name'" + build + ": names are not compared with DNS answers") +
-          warn("12:1", "'not_enrolled'" + build + ": nothing is decrypted") +
-          warn("13:12", "'user:jane'" + build + ": nothing identifies users yet") +
-          warn("13:25", "'role:pupils'" + build + ": nothing identifies users yet"));
+  EXPECT_EQ(load("[group.g]\ntls = 'inspect'\ntls_skip = 'host:x.example'\nsafe_search = true\nyoutube = 'strict'\n"
+                 "tenant = { google = 'x.example' }\nquic = 'policy'\ndns = 'force'\nshape = { down = '20Mbit' }\n"
+                 "block_page = 'https'\nforged_name = 'log'\nnot_enrolled = 'refuse'\nmembers = ['user:jane', "
+                 "'role:pupils']\n")
+                .said,
+            warn("2:7", "tls = \"inspect\"" + build + ": treated as \"sni\", nothing is decrypted") +
+                warn("3:1", "'tls_skip'" + build + ": nothing is decrypted") +
+                warn("4:1", "'safe_search'" + build + ": search engines are not asked for it") +
+                warn("5:1", "'youtube'" + build + ": videos are not restricted") +
+                warn("6:1", "'tenant'" + build + ": nothing is decrypted") +
+                warn("8:1", "'dns'" + build + ": DNS is left alone") +
+                warn("9:1", "'shape'" + build + ": bandwidth is not limited") +
+                warn("10:1", "'block_page'" + build + ": TLS connections are closed with an alert") +
+                warn("11:1", "'forged_name'" + build + ": names are not compared with DNS answers") +
+                warn("12:1", "'not_enrolled'" + build + ": nothing is decrypted") +
+                warn("13:12", "'user:jane'" + build + ": nothing identifies users yet") +
+                warn("13:25", "'role:pupils'" + build + ": nothing identifies users yet"));
 }
 
 TEST(PolicyWarnings, ARuleWithAConditionThatCannotBeSeenNeverHolds) {
