@@ -54,7 +54,7 @@ void GateDriver::ready(std::uint32_t) {
       logging::warning("kernel lane: " + (read ? flushed.error() : read.error()).message);
       return;
     }
-    if (*read == 0) return;
+    if (*read < netfilter::PacketQueue::messages_a_read) return;
   }
 }
 

@@ -39,7 +39,6 @@
 namespace netfilter {
 namespace {
 
-constexpr std::size_t messages_a_read = 32;
 constexpr std::size_t message_room = 65536 + 4096;  // the longest payload attribute, and all others
 constexpr int receive_buffer = 8 << 20;             // a thousand full-size packets with the kernel's overhead
 constexpr std::size_t verdict_size = 40;            // nlmsghdr 16, nfgenmsg 4, verdict 12, mark 8
@@ -69,12 +68,13 @@ std::uint32_t number(const nlattr* attribute) {
 
 struct PacketQueue::Batch {
   // Not zeroed: what is not received into is never touched.
-  std::unique_ptr<std::uint8_t[]> room = std::make_unique_for_overwrite<std::uint8_t[]>(messages_a_read * message_room);
-  std::array<iovec, messages_a_read> parts{};
-  std::array<mmsghdr, messages_a_read> messages{};
+  std::unique_ptr<std::uint8_t[]> room =
+      std::make_unique_for_overwrite<std::uint8_t[]>(PacketQueue::messages_a_read * message_room);
+  std::array<iovec, PacketQueue::messages_a_read> parts{};
+  std::array<mmsghdr, PacketQueue::messages_a_read> messages{};
 
   Batch() {
-    for (std::size_t i = 0; i < messages_a_read; ++i) {
+    for (std::size_t i = 0; i < PacketQueue::messages_a_read; ++i) {
       parts[i] = {room.get() + i * message_room, message_room};
       messages[i].msg_hdr.msg_iov = &parts[i];
       messages[i].msg_hdr.msg_iovlen = 1;
@@ -144,7 +144,7 @@ int PacketQueue::ask(nlmsghdr& message) {
 
 base::Result<std::size_t> PacketQueue::read(const std::function<void(const QueuedPacket&)>& on_packet) {
   int got = 0;
-  do got = recvmmsg(socket_.get(), batch_->messages.data(), messages_a_read, MSG_DONTWAIT, nullptr);
+  do got = recvmmsg(socket_.get(), batch_->messages.data(), PacketQueue::messages_a_read, MSG_DONTWAIT, nullptr);
   while (got < 0 && errno == EINTR);
   if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)) return std::size_t{0};
   if (got < 0) return failed("read", errno);

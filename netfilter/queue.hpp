@@ -36,6 +36,7 @@ enum class QueueVerdict {
 class PacketQueue {
  public:
   static constexpr std::uint32_t longest_copy = 65531;  // what a netlink attribute holds
+  static constexpr std::size_t messages_a_read = 32;
 
   struct Queue {
     std::uint16_t number = 0;
@@ -48,7 +49,7 @@ class PacketQueue {
 
   int fd() const { return socket_.get(); }
   // Takes what is pending, but no more than a batch, and calls `on_packet` for each packet. Never blocks. Returns how
-  // many messages there were: 0 means that nothing is left.
+  // many messages there were: fewer than messages_a_read means that nothing is left.
   base::Result<std::size_t> read(const std::function<void(const QueuedPacket&)>& on_packet);
 
   // Every packet needs exactly one verdict, in any order. It is collected; flush() sends what is there.
