@@ -21,7 +21,8 @@ constexpr int batches_at_a_time = 8;          // then the other descriptors have
 constexpr std::uint32_t queue_length = 4096;  // packets; at most a few ms of them on a machine that keeps up
 // A client that connects and says nothing (browsers connect ahead of need). When it speaks later, it is reset and comes back.
 constexpr base::Duration silence_limit = 5min;
-constexpr base::Duration lately = 2s;  // a queue's length in time, many times over
+constexpr base::Duration ending_limit = 5s;  // of a flow that a side has ended
+constexpr base::Duration lately = 2s;        // a queue's length in time, many times over
 constexpr base::Duration grave_age = 10min;
 constexpr std::size_t grave_limit = 65536;  // about 6 MiB; beyond, a new one takes the place of some other
 
@@ -86,7 +87,7 @@ void GateDriver::take_client(const QueuedPacket& packet, const proto::ip::TcpSeg
   worker_.surroundings();  // the time
   GateVerdict verdict = flow.on_client(segment, notes_);
   answer(packet, verdict);
-  if (verdict != GateVerdict::block) return;
+  if (verdict != GateVerdict::block) return note_end(found, segment);
   reset_other_side(packet, segment.source, segment.destination, flow.gate().origin_expects());
   bury(tuple, flow.gate());
   forget(found);
@@ -128,6 +129,15 @@ void GateDriver::take_origin(const QueuedPacket& packet, const proto::ip::TcpSeg
     forget(found);
   }
   answer(packet, verdict);
+  if (verdict == GateVerdict::pass) note_end(found, segment);
+}
+
+// A flow that ends undecided is not kept. (One that is said to end and goes on is unknown then, and is reset.)
+void GateDriver::note_end(TcpFlows::iterator flow, const proto::ip::TcpSegment& segment) {
+  if (segment.has(proto::ip::fin)) flow->second.ending = true;
+  if (!segment.has(proto::ip::rst)) return;
+  bury(flow->first, flow->second.flow->gate());
+  forget(flow);
 }
 
 // --- QUIC
@@ -307,7 +317,7 @@ void GateDriver::look_at_the_time() {
       found = now - entry.seen > lately ? forget(found) : std::next(found);
     } else if (entry.flow->is_late(wall)) {
       found = time_out(found);
-    } else if (now - entry.seen > silence_limit) {
+    } else if (now - entry.seen > (entry.ending ? ending_limit : silence_limit)) {
       bury(found->first, entry.flow->gate());
       found = forget(found);
     } else {

@@ -70,6 +70,7 @@ class GateDriver final : public Watcher {
   struct TcpEntry {
     std::unique_ptr<flow::GatedTcp> flow;  // null: done lately
     base::Monotonic seen;
+    bool ending = false;  // a side has sent its FIN
   };
   struct QuicEntry {
     std::unique_ptr<flow::GatedQuic> flow;
@@ -100,6 +101,7 @@ class GateDriver final : public Watcher {
   bool is_beside_a_grave(const base::FiveTuple& tuple, std::uint32_t anchor) const;
   TcpFlows::iterator forget(TcpFlows::iterator flow);
   QuicFlows::iterator forget(QuicFlows::iterator flow);
+  void note_end(TcpFlows::iterator flow, const proto::ip::TcpSegment& segment);
   TcpFlows::iterator time_out(TcpFlows::iterator flow);
 
   Worker& worker_;

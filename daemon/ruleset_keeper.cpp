@@ -9,7 +9,7 @@
 #include "daemon/divert.hpp"
 #include "daemon/log.hpp"
 #include "daemon/loop.hpp"
-#include "netfilter/offload.hpp"
+#include "netfilter/foreign_rules.hpp"
 
 namespace sluiced {
 namespace {
@@ -17,7 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 using netfilter::RulesetState;
 
-constexpr base::Duration offload_period = 10s;
+constexpr base::Duration obstacle_period = 30s;
 constexpr base::Duration check_period = 2s;  // whether our rules are still there; changes of routes are told at once
 
 netfilter::DivertPlan plan_with(const rules::Settings& settings, const policy::Snapshot& snapshot,
@@ -74,13 +74,14 @@ base::Result<> RulesetKeeper::begin(const rules::Settings& settings, const polic
   if (!routed) return std::move(routed).error().context("policy routing");
   look_for_the_kernel_lane(settings);
   auto adopted = adopt(settings, snapshot, false);
+  if (adopted) netfilter::remove_other(backend_, plan_);
   if (adopted) return adopted;
   (void)netfilter::remove_policy_route();
   return std::move(adopted).error().context("ruleset");
 }
 
 netfilter::DivertPlan RulesetKeeper::plan_now(const rules::Settings& settings, const policy::Snapshot& snapshot) const {
-  return plan_with(settings, snapshot, offloaded_ ? netfilter::DivertPlan::Queues{} : queues_);
+  return plan_with(settings, snapshot, obstacle_.empty() ? queues_ : netfilter::DivertPlan::Queues{});
 }
 
 void RulesetKeeper::look_for_the_kernel_lane(const rules::Settings& settings) {
@@ -98,23 +99,25 @@ void RulesetKeeper::look_for_the_kernel_lane(const rules::Settings& settings) {
   queues_ = kernel_lane_queues(settings, *native);
   logging::info(std::string("kernel lane: queues by ") + (*native ? "nft queue" : "xt NFQUEUE"));
   count_bytes();
-  (void)offloading_changed();
+  (void)obstacle_changed(settings);
 }
 
-// Asked now and then: a firewall's restart may bring offloading at any time. True: it has come or gone.
-bool RulesetKeeper::offloading_changed() {
+// Asked now and then: a firewall's restart may bring one at any time. True: it has come or gone.
+bool RulesetKeeper::obstacle_changed(const rules::Settings& settings) {
   if (queues_.count == 0) return false;
-  offload_checked_ = monotonic_now();
-  bool possible = backend_ == netfilter::Backend::iptables || netfilter::has_flowtable();
-  bool found = possible && netfilter::offloads_undecided(netfilter::list_rules());
-  if (found == offloaded_) return false;
-  offloaded_ = found;
-  if (found)
-    logging::warning(
-        "flow offloading takes connections past the kernel lane: TLS goes through the proxy and QUIC is refused, until "
-        "the rule offloads only what is allowed: ct mark and MARK_MASK == 5 (docs/operations.md)");
+  obstacle_checked_ = monotonic_now();
+  std::string rules = netfilter::list_rules(), found;
+  if (netfilter::offloads_undecided(rules))
+    found = "flow offloading takes connections past it; let the rule offload only what is marked as allowed";
+  else if (netfilter::overwrites_marks(rules, settings.network.mark_mask))
+    found = "a rule saves whole packet marks to connections and would overwrite its marks; give it a mask";
+  if (found == obstacle_) return false;
+  obstacle_ = found;
+  if (!found.empty())
+    logging::warning("the kernel lane is not used, TLS goes through the proxy and QUIC is refused: " + found +
+                     " (docs/operations.md)");
   else
-    logging::notice("no flow offloading that goes past the kernel lane any more: it is used again");
+    logging::notice("nothing is in the way of the kernel lane any more: it is used again");
   return true;
 }
 
@@ -132,6 +135,7 @@ base::Result<> RulesetKeeper::apply(bool gateway_lives) {
 
 base::Result<> RulesetKeeper::adopt(const rules::Settings& settings, const policy::Snapshot& snapshot,
                                     bool gateway_lives) {
+  (void)obstacle_changed(settings);
   netfilter::DivertPlan before = std::exchange(plan_, plan_now(settings, snapshot));
   auto applied = apply(gateway_lives);
   if (!applied) plan_ = std::move(before);
@@ -150,7 +154,7 @@ bool RulesetKeeper::tend(const rules::Settings& settings, const policy::Snapshot
   checked_ = now;
   std::string complaint;
   bool other_ways = false, other_lane = false, fresh = false;
-  if (now - offload_checked_ > offload_period && offloading_changed()) {
+  if (now - obstacle_checked_ > obstacle_period && obstacle_changed(settings)) {
     other_lane = true;
     plan_ = plan_now(settings, snapshot);
   }

@@ -2,8 +2,8 @@
 // start, replaced at a reload, followed when the ways out change, and put back when somebody removes them. A part of the
 // supervisor, which tells it whether the gateway lives.
 //
-// It also decides whether there is a kernel lane: asked for, possible on this kernel, and not walked past by flow
-// offloading (netfilter/offload.hpp), which may come and go while we run.
+// It also decides whether there is a kernel lane: asked for, possible on this kernel, and not undermined by
+// other tools' rules (netfilter/foreign_rules.hpp), which may come and go while we run.
 //
 // Fresh rules count as a beat (a replacement must not be a gap), so rules that divert go in only while the gateway is
 // known to live. Otherwise just the refusals of the closed groups stand, until it is heard of again.
@@ -45,14 +45,14 @@ class RulesetKeeper {
   base::Result<> apply(bool gateway_lives);
   netfilter::DivertPlan plan_now(const rules::Settings& settings, const policy::Snapshot& snapshot) const;
   void look_for_the_kernel_lane(const rules::Settings& settings);
-  bool offloading_changed();
+  bool obstacle_changed(const rules::Settings& settings);
 
   std::optional<netfilter::RouteWatch> routes_;
   bool routes_changed_ = false;
   netfilter::Backend backend_ = netfilter::Backend::nftables;
   netfilter::DivertPlan::Queues queues_;  // count = 0: no kernel lane
-  bool offloaded_ = false;                // then it is not used
-  base::Monotonic offload_checked_{};
+  std::string obstacle_;                  // what keeps it from being used; empty: nothing
+  base::Monotonic obstacle_checked_{};
   netfilter::DivertPlan plan_;
   netfilter::RulesetState applied_ = netfilter::RulesetState::closed;
   base::Monotonic checked_{};

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <functional>
 #include <optional>
 
 #include "base/text.hpp"
@@ -141,24 +140,19 @@ base::Result<> probe_iptables() {
   return try_iptables(iptables_probe, "*mangle\n-F SLUICE_PROBE\n-X SLUICE_PROBE\nCOMMIT\n");
 }
 
-// Dumps the objects of one kind, of table `inet sluice` if `table` names it.
-void ask_nftables(int kind, const char* table, std::uint8_t family, const std::function<bool(const nlmsghdr&)>& each) {
-  base::Result<NetlinkSocket> socket = NetlinkSocket::open(NETLINK_NETFILTER);
-  if (!socket) return;
-  NetlinkBuffer buffer;
-  nlmsghdr* message = mnl_nlmsg_put_header(buffer.data());
-  message->nlmsg_type = static_cast<std::uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | kind);
-  auto* header = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(nfgenmsg)));
-  header->nfgen_family = family;
-  header->version = NFNETLINK_V0;
-  if (table != nullptr) mnl_attr_put_strz(message, NFTA_RULE_TABLE, table);
-  socket->dump(*message, each);
-}
-
 // Whether table `inet sluice` has a rule. Every ruleset of ours has one, a flushed table has none.
 bool nftables_in_place() {
+  base::Result<NetlinkSocket> socket = NetlinkSocket::open(NETLINK_NETFILTER);
+  if (!socket) return false;
+  NetlinkBuffer buffer;
+  nlmsghdr* message = mnl_nlmsg_put_header(buffer.data());
+  message->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE;
+  auto* header = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(nfgenmsg)));
+  header->nfgen_family = NFPROTO_INET;
+  header->version = NFNETLINK_V0;
+  mnl_attr_put_strz(message, NFTA_RULE_TABLE, "sluice");
   bool found = false;
-  ask_nftables(NFT_MSG_GETRULE, "sluice", NFPROTO_INET, [&](const nlmsghdr& answer) {
+  socket->dump(*message, [&](const nlmsghdr& answer) {
     found |= (answer.nlmsg_type & 0xff) == NFT_MSG_NEWRULE;
     return !found;
   });
@@ -216,6 +210,12 @@ base::Result<> apply(Backend backend, const DivertPlan& plan, RulesetState state
   return applied;
 }
 
+void remove_other(Backend backend, const DivertPlan& plan) {
+  if (backend == Backend::iptables && nftables_in_place()) (void)run({"nft", "-f", "-"}, render_nftables_removal());
+  // Where xt queues for nftables, apply() has put that part in the place of all that was there.
+  if (backend == Backend::nftables && (plan.queues.count == 0 || plan.queues.native)) (void)replace_both({});
+}
+
 base::Result<> remove_all() {
   // A tool that cannot even list has no rules of ours (not installed, no kernel side); what can be listed must go.
   if (auto nft = run({"nft", "-f", "-"}, render_nftables_removal()); !nft && nftables_in_place()) return done(nft);
@@ -229,15 +229,6 @@ base::Result<> remove_all() {
 bool is_applied(Backend backend, const DivertPlan& plan, RulesetState state) {
   if (backend == Backend::iptables) return hooks_in_place(false);
   return nftables_in_place() && (render_iptables_queue(plan, state).v4.empty() || hooks_in_place(true));
-}
-
-bool has_flowtable() {
-  bool found = false;
-  ask_nftables(NFT_MSG_GETFLOWTABLE, nullptr, NFPROTO_UNSPEC, [&](const nlmsghdr& answer) {
-    found |= (answer.nlmsg_type & 0xff) == NFT_MSG_NEWFLOWTABLE;
-    return !found;
-  });
-  return found;
 }
 
 std::string list_rules() {

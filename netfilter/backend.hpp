@@ -22,12 +22,12 @@ base::Result<bool> probe_native_queue(Backend backend);
 // queues by xt NFQUEUE, that part is there before and gone after. Idempotent. A failure leaves the old rules and
 // returns the tool's own words.
 base::Result<> apply(Backend backend, const DivertPlan& plan, RulesetState state);
+// Removes what an earlier life with the other backend has left, once `backend` is in place.
+void remove_other(Backend backend, const DivertPlan& plan);
 // Removes every rule of ours from both backends (a change of `firewall` leaves nothing behind). Nothing there: success.
 base::Result<> remove_all();
 // Whether our rules are still in place as apply() left them (somebody may have flushed them).
 bool is_applied(Backend backend, const DivertPlan& plan, RulesetState state);
-// Whether a flowtable exists in this network namespace: a first, cheap question before offload.hpp's.
-bool has_flowtable();
 // Every rule there is, as the tools list it, without the contents of sets.
 std::string list_rules();
 

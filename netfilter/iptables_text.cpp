@@ -293,12 +293,13 @@ class Renderer {
     for (const std::string& wan : plan_.wan) rule("-i " + wan + " -g SLUICE_ANSWERS");
     chain("ANSWERS");
     rule(not_connmark(Mark::collecting) + " -j RETURN");
-    for (std::size_t start = 0; start < plan_.tls.size(); start += multiport_limit) {
-      std::string ports;
-      for (std::size_t i = start; i < std::min(plan_.tls.size(), start + multiport_limit); i++)
-        ports += (ports.empty() ? "" : ",") + std::to_string(plan_.tls[i]);
-      rule(has_payload() + alive() + " -m multiport --sports " + ports + " -g SLUICE_LOOK");
-    }
+    for (const std::string& match : {has_payload(), std::string("-p tcp -m tcp ! --tcp-flags FIN,RST NONE ")})
+      for (std::size_t start = 0; start < plan_.tls.size(); start += multiport_limit) {
+        std::string ports;
+        for (std::size_t i = start; i < std::min(plan_.tls.size(), start + multiport_limit); i++)
+          ports += (ports.empty() ? "" : ",") + std::to_string(plan_.tls[i]);
+        rule(match + alive() + " -m multiport --sports " + ports + " -g SLUICE_LOOK");
+      }
   }
 
   void gate() {
@@ -351,7 +352,7 @@ class Renderer {
     rule("-p tcp -m tcp --tcp-flags SYN,ACK SYN -g SLUICE_LOOK");
     rule("-m conntrack --ctstate NEW -g SLUICE_REFUSE");
     rule(is_connmark(Mark::none) + (closed ? " -g SLUICE_REFUSE" : " -j RETURN"));
-    rule("-p tcp -m tcp --tcp-flags URG URG -g SLUICE_LOOK");
+    rule("-p tcp -m tcp ! --tcp-flags FIN,RST,URG NONE -g SLUICE_LOOK");
     rule(has_payload() + "-g SLUICE_LOOK");
   }
 

@@ -27,7 +27,7 @@
 // Refusals run just before the admin's filter rules; accepting here ends only our chain, theirs still judge.
 //
 // The kernel lane (FACTS 7.2 to 7.4; KERNEL-LANE in docs/). A connection is forwarded as if we were not there, and the
-// gate is shown (queue) its SYN and every payload of either side until it says done, blocked, or nothing. This chain
+// gate is shown (queue) its SYN, its end, and every payload of either side until it says done, blocked, or nothing. This chain
 // marks such a packet "look" and queues it; the gate's answer is the packet's mark with NF_REPEAT, so that the packet
 // comes by here once more, is saved to the connection's mark (judged) and goes on to the admin's own rules. What holds it
 // together:
@@ -61,7 +61,7 @@
 // Not done here. Diverted packets pass the *input* hook with the origin's address as destination: a router whose input
 // policy refuses them must accept our divert mark (firmware packages publish such a rule). Flow offloading (`flow add`)
 // takes forwarded flows past every hook; the daemon keeps the kernel lane off where it is not bound to our "done" mark
-// (offload.hpp). After a kill, a client that uses the port of one of our TIME_WAIT
+// (foreign_rules.hpp). After a kill, a client that uses the port of one of our TIME_WAIT
 // sockets again may have to repeat its SYN. Names are taken as they are: rules/ has checked that interface names are
 // plain words.
 #include <algorithm>
@@ -330,8 +330,9 @@ class Renderer {
 
     chain("answers");
     rule("iifname" + not_wan() + " accept");
-    rule_on_ports(is_mark("ct mark", Mark::collecting) + " meta nfproto @alive tcp sport", plan_.tls,
-                  "@ih,0,8 >= 0 " + look(plan_.queues.of_origins()));
+    const std::string undecided = is_mark("ct mark", Mark::collecting) + " meta nfproto @alive tcp sport";
+    rule_on_ports(undecided, plan_.tls, "@ih,0,8 >= 0 " + look(plan_.queues.of_origins()));
+    rule_on_ports(undecided, plan_.tls, "tcp flags & (fin | rst) != 0 " + look(plan_.queues.of_origins()));
     end();
 
     for (bool closed : {false, true}) {
@@ -356,7 +357,7 @@ class Renderer {
     rule("tcp flags & (syn | ack) == syn " + look(plan_.queues.of_clients()));
     rule("ct state new goto refuse");
     rule(is_mark("ct mark", Mark::none) + (closed ? " goto refuse" : " accept"));
-    rule("tcp flags & urg == urg " + look(plan_.queues.of_clients()));
+    rule("tcp flags & (fin | rst | urg) != 0 " + look(plan_.queues.of_clients()));
     rule("@ih,0,8 >= 0 " + look(plan_.queues.of_clients()));
     end();
   }

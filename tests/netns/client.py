@@ -1,6 +1,7 @@
 """What a client does and what it gets: requests by plain sockets and ssl, and ClientHellos cut in every awkward way."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import http.client
@@ -28,18 +29,22 @@ class Reply:
     body: bytes = b""
     headers: dict = dataclasses.field(default_factory=dict)
     detail: str = ""
+    scheme: str = ""
 
     @property
     def allowed(self) -> bool:  # the origin's own page
         return self.kind == "page" and self.status == 200 and "x-origin" in self.headers
 
     @property
-    def blocked(self) -> bool:  # judged and said no: our page, or an alert
-        return self.kind == "alert" or (self.kind == "page" and self.status == 403 and "x-origin" not in self.headers)
+    def blocked(self) -> bool:
+        """Judged and said no: our page; for TLS an alert (proxy lane), or a reset once its hello was seen (kernel lane)."""
+        if self.kind == "page":
+            return self.status == 403 and "x-origin" not in self.headers
+        return self.kind == "alert" or (self.kind == "reset" and self.scheme == "https")
 
     @property
-    def refused(self) -> bool:  # not judged, not passed (if_down = "closed")
-        return self.kind in ("refused", "reset")
+    def refused(self) -> bool:  # at its SYN: not judged by name, not passed
+        return self.kind == "refused"
 
     @property
     def seen(self) -> dict[str, str]:
@@ -57,6 +62,11 @@ def trusting(names_checked: bool = True) -> ssl.SSLContext:
 def fetch(host, address: str, url: str, *, headers: dict | None = None, timeout: float = 5, method: str = "GET",
           sni: str | None = None) -> Reply:
     """GETs `url` from `address`, never by a resolver. `host` is who asks. `sni` where it differs from the URL's host."""
+    reply = _fetch(host, address, url, headers, timeout, method, sni)
+    return dataclasses.replace(reply, scheme=url.partition("://")[0])
+
+
+def _fetch(host, address: str, url: str, headers: dict | None, timeout: float, method: str, sni: str | None) -> Reply:
     scheme, _, rest = url.partition("://")
     authority_part, slash, path = rest.partition("/")
     name, _, port = authority_part.partition(":")
@@ -143,6 +153,21 @@ def end_of(sock: socket.socket, timeout: float = 3) -> str:
         return "open"
     except OSError:
         return "reset"
+
+
+TCP_CLOSED = 7  # include/net/tcp_states.h: TCP_CLOSE
+
+
+def is_reset(sock: socket.socket) -> bool:
+    """Whether this connection has ended out of order. (To Python's ssl a reset is an end like any other.)"""
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSED
+
+
+def is_reset_when_it_sends(sock: socket.socket, name: str) -> bool:
+    """Whether this open connection is reset at its next request."""
+    with contextlib.suppress(OSError):
+        request(sock, name)
+    return is_reset(sock)
 
 
 # --- ClientHellos ----------------------------------------------------------------------------------------------------

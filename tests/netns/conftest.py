@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from backends import KINDS
 from lab import FAMILIES, Lab
 from sluice import SLUICED, Sluice
 
@@ -32,8 +33,8 @@ def built():
 
 @pytest.fixture(scope="module", params=["nftables"])
 def gateway(request, lab, built):
-    """sluiced under the usual policy, for tests that leave it as it was. See on_both_backends in backends.py."""
-    with Sluice(lab, network={"firewall": request.param}) as sluice:
+    """sluiced under the usual policy, for tests that leave it as it was. See backends.py."""
+    with Sluice(lab, network=KINDS[request.param]) as sluice:
         yield sluice
 
 

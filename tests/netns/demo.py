@@ -113,7 +113,7 @@ class Demo:
         body, _, status = done.stdout.rpartition("\n")
         if done.returncode:
             answer = re.sub(r"^curl: \(\d+\) ", "", done.stderr.strip().splitlines()[-1])
-            outcome = BLOCKED if "alert" in answer else "failed"
+            outcome = BLOCKED if "reset by peer" in answer or "alert" in answer else "failed"
         else:
             page = "origin's page" if body.startswith("client=") else "sluice's page" if status == "403" else "a page"
             answer = f"{status}, the {page}"
@@ -133,7 +133,8 @@ class Demo:
 
     def _record(self, already: int, client: str) -> dict:
         try:
-            return wait_until(lambda: [r for r in self.sluice.access()[already:] if r["client"] == client], 3,
+            # What the kernel forwards gets its line when it is noticed to have ended.
+            return wait_until(lambda: [r for r in self.sluice.access()[already:] if r["client"] == client], 12,
                               "a record in the access log")[-1]
         except AssertionError:
             return {}
@@ -168,7 +169,7 @@ def play(demo: Demo, lesson_ends: datetime.datetime):
             curl("alice", family, f"{scheme}://www.allowed.test/", ALLOWED, seen=True)
 
     scene("A blocked domain: by the Host header, and by the name in the TLS ClientHello")
-    say(dim("   HTTP gets a page that says why. TLS is not decrypted: all one can say is an alert."))
+    say(dim("   HTTP gets a page that says why. TLS is not decrypted: the kernel forwards it, and a blocked name gets a reset."))
     for family in FAMILIES:
         for scheme in ("http", "https"):
             curl("alice", family, f"{scheme}://www.blocked.test/", BLOCKED, "no games")
@@ -258,7 +259,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
     with Lab(guest=False, inner=False) as lab:
-        lesson_ends = next_minute(at_least=15)
+        lesson_ends = next_minute(at_least=30)
         policy = POLICY.format(mac=mac_address(lab.bob), start=lesson_ends - datetime.timedelta(hours=1),
                                end=lesson_ends)
         say(bold("sluice: a gateway that filters real traffic, in three kinds of network namespace"))

@@ -160,6 +160,14 @@ def hold(sock: socket.socket):
         pass
 
 
+def keep_in(received: list[bytes]):
+    """Reads, never answers; what came is in `received`."""
+    def handler(sock: socket.socket):
+        while data := sock.recv(65536):
+            received.append(data)
+    return handler
+
+
 def server_first(sock: socket.socket):
     """Speaks before it is spoken to, as SSH and SMTP do; then echoes."""
     sock.sendall(b"SSH-2.0-OpenSSH_9.2p1 lab\r\n")

@@ -30,6 +30,7 @@ SHORT_LIVED = 2               # TTL: the gateway passes it on, the router behind
 LONG_AGO = -600_000           # a timestamp that PAWS (RFC 7323, 5) takes for a left-over
 MD5 = bytes((19, 18)) + os.urandom(16) + b"\1\1"  # RFC 2385, where no key was agreed
 RETRANSMIT_AFTER = 0.6
+REPEAT_SYN_AFTER = 1.0        # without its data, as Linux does
 TCP, FRAGMENT, DESTINATION_OPTIONS, HOP_BY_HOP = 6, 44, 60, 0
 _ports = itertools.cycle(PORTS)
 _identifications = itertools.count(1)
@@ -203,16 +204,22 @@ class RawTcp:
     # --- the honest side
 
     def connect(self, data: bytes = b"") -> RawTcp:
-        """The handshake; `data` travels in the SYN. What of it the other side took is in `acknowledged`."""
+        """The handshake; `data` travels in the SYN, and if that is not answered a SYN without it follows. What of it the
+        other side took is in `acknowledged`."""
         self.syn(data)
-        return self.established()
+        return self.established(repeated=bool(data))
 
-    def established(self) -> RawTcp:
-        """The rest of the handshake, the SYN having been sent."""
+    def established(self, repeated: bool = False) -> RawTcp:
+        """The rest of the handshake, the SYN having been sent; with `repeated` it is sent again, once and plain."""
         deadline = time.monotonic() + self.timeout
+        again = time.monotonic() + REPEAT_SYN_AFTER
         while not self._their_base:
-            packet = self._next(deadline)
+            packet = self._next(min(deadline, again) if repeated else deadline)
             if packet is None:
+                if repeated:
+                    repeated = False
+                    self.syn()
+                    continue
                 raise TimeoutError("no answer to a SYN")
             seq, ack, flags, _ = packet
             if flags & RST:

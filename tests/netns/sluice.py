@@ -89,11 +89,35 @@ class Sluice:
         """The access log's records in which every given field has the given value."""
         if not self.access_log.exists():
             return []
-        records = [json.loads(line) for line in self.access_log.read_text().splitlines()]
+        whole, _, _ = self.access_log.read_text().rpartition("\n")  # the last line may be half written
+        records = [json.loads(line) for line in whole.splitlines()]
         return [r for r in records if all(r.get(key) == value for key, value in wanted.items())]
 
     def wait_access(self, timeout: float = 5, **wanted) -> dict:
         return wait_until(lambda: self.access(**wanted), timeout, f"an access record with {wanted}")[-1]
+
+    @property
+    def lane(self) -> str:
+        """Where TLS on port 443 is judged."""
+        return "proxy" if self.sections["network"].get("kernel_lane") == "off" else "kernel"
+
+    @property
+    def refusal(self) -> str:
+        """The kind of Reply that a refused hello gets."""
+        return "alert" if self.lane == "proxy" else "reset"
+
+    def counted(self) -> int:
+        """What counts against the limits: proxied connections, and the kernel lane's while they are undecided."""
+        return self._count("undecided")
+
+    def open(self) -> int:
+        """All that is known to be open."""
+        return self._count("undecided", "running")
+
+    def _count(self, *of_the_kernel_lane: str) -> int:
+        status = self.ctl_json("status")
+        lane = status["kernel_lane"] or {}
+        return status["connections"] + sum(lane.get(key, 0) for key in of_the_kernel_lane)
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -180,6 +204,8 @@ class Sluice:
 
     def __exit__(self, *_):
         self.close()
+        if self.process:
+            self.ctl("down")  # else the next one's heartbeat may keep these rules alive
         self.lab.sluices.remove(self)
 
 

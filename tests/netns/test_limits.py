@@ -2,14 +2,19 @@
 import os
 import time
 
-from client import fetch
+import pytest
+
+from backends import KINDS
+from client import fetch, request, trusting
 from namespace import wait_until
 from origin import Peer, hold
 from sluice import POLICY
 
 
-def test_limit_per_client_is_that_clients_alone(lab, fresh, family):
-    fresh(POLICY, limits={"connections_per_client": 20})
+@pytest.mark.parametrize("kind", ["nftables", "proxy"])
+def test_limit_per_client_is_that_clients_alone(lab, fresh, family, kind):
+    """In the kernel lane what is undecided counts: the origin has not answered."""
+    fresh(POLICY, network=KINDS[kind], limits={"connections_per_client": 20})
     with Peer(lab.origin.namespace, lab.peer[family], 443, hold):
         held = [lab.alice.connect(lab.peer[family], 443) for _ in range(20)]
         try:
@@ -21,19 +26,28 @@ def test_limit_per_client_is_that_clients_alone(lab, fresh, family):
         finally:
             for sock in held:
                 sock.close()
-    wait_until(lambda: fetch(lab.alice, lab.origin[family], "http://www.allowed.test/", timeout=2).allowed, 5,
+    wait_until(lambda: fetch(lab.alice, lab.origin[family], "http://www.allowed.test/", timeout=2).allowed, 10,
                "room again for this client")
+
+
+def test_what_is_allowed_in_the_kernel_lane_does_not_count(lab, fresh, family):
+    fresh(POLICY, limits={"connections_per_client": 5})
+    held = [trusting().wrap_socket(lab.alice.connect(lab.origin[family], 443), server_hostname="www.allowed.test")
+            for _ in range(20)]
+    for sock in held:
+        assert request(sock, "www.allowed.test").allowed
+        sock.close()
 
 
 def test_running_out_of_descriptors_is_survived(lab, fresh, family):
     sluice = fresh(POLICY, start=False)
     sluice.start(descriptors=100)
     pid = sluice.role("gateway")
-    with Peer(lab.origin.namespace, lab.peer[family], 443, hold):
+    with Peer(lab.origin.namespace, lab.peer[family], 80, hold):
         held = []
         try:
             for _ in range(100):
-                sock = lab.alice.connect(lab.peer[family], 443)
+                sock = lab.alice.connect(lab.peer[family], 80)
                 held.append(sock)
                 sock.sendall(b"\x00")
             before = cpu_seconds(pid)

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+from backends import KINDS
 from client import fetch
 from lab import gateway_address
 from namespace import running, wait_until
@@ -54,12 +55,14 @@ def test_the_router_itself_and_excluded_addresses(lab, fresh, family, backend):
     assert judged(lab.alice, lab, family)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_the_gateways_address_if_asked(lab, fresh, family, backend):
-    fresh(POLICY, network={"firewall": backend, "upstream_source": "gateway"})
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_gateways_address_if_asked(lab, fresh, family, kind):
+    """For proxied connections: what the kernel forwards keeps its own."""
+    sluice = fresh(POLICY, network={"upstream_source": "gateway", **KINDS[kind]})
     for scheme in ("http", "https"):
         seen = fetch(lab.alice, lab.origin[family], f"{scheme}://www.allowed.test/").seen
-        assert seen["client"] == gateway_address("wan", family)
+        forwarded = sluice.lane == "kernel" and scheme == "https"
+        assert seen["client"] == (lab.alice[family] if forwarded else gateway_address("wan", family))
 
 
 def test_behind_masquerading(lab, fresh, family):

@@ -199,6 +199,14 @@ class Sender:
         self._sock.settimeout(SILENCE)
         self._sock.connect((where, 443))
 
+    @property
+    def patience(self) -> float:
+        return self._sock.gettimeout()
+
+    @patience.setter
+    def patience(self, seconds: float):
+        self._sock.settimeout(seconds)
+
     def send(self, *datagrams: bytes, source: bytes | None = None) -> str:
         """How these datagrams end: answered with a long header to `source`, or with anything."""
         try:
@@ -624,7 +632,9 @@ def play(event: str, backend: str):
 
 
 def ask_anew(client, echo: Echo, name: str) -> str:
+    """Asked again and again while things change: a look must not outlast what it looks for."""
     with Sender(client, echo.where) as sender:
+        sender.patience = 0.3
         return ask_echo(sender, name)
 
 

@@ -7,12 +7,13 @@ import time
 
 import pytest
 
-from backends import on_both_backends
+from backends import on_both_backends, on_both_lanes, on_every_kind
 from client import answer_to_hello, end_of, fetch, hello_for, request
 from namespace import descriptors_of, wait_until
 from origin import BIG, Peer, after_the_end, echo, hold
 
 
+@on_both_lanes
 def test_ten_megabytes_both_ways_are_intact(gateway, lab, family):
     data = os.urandom(10_000_000)
     got = hashlib.sha256()
@@ -44,16 +45,19 @@ def test_a_gigabyte(gateway, lab, family):
         client=lab.alice[family], name="www.allowed.test", status=200, proto="http")), 5, "the record of the transfer")
 
 
-@on_both_backends
+@on_every_kind
 def test_half_close_travels(gateway, lab, family):
+    # Before the origin has answered, the kernel lane takes 64 KiB from a client and no more.
+    size = 60_000 if gateway.lane == "kernel" else 100_000
     with Peer(lab.origin.namespace, lab.peer[family], 443, after_the_end):
         with lab.alice.connect(lab.peer[family], 443) as sock:
-            sock.sendall(b"\x00" * 100_000)
+            sock.sendall(bytes(size))
             sock.shutdown(1)
-            assert sock.recv(100) == b"got 100000"
+            assert sock.recv(100) == b"got %d" % size
             assert end_of(sock) == "closed"
 
 
+@on_both_lanes
 def test_an_origins_reset_reaches_the_client(gateway, lab, family):
     def abort(sock):
         sock.recv(100)
@@ -66,6 +70,7 @@ def test_an_origins_reset_reaches_the_client(gateway, lab, family):
             assert end_of(sock) == "reset"
 
 
+@on_both_lanes
 def test_a_reader_that_stops_holds_its_origin_back(gateway, lab, family):
     sent = [0]
 
@@ -91,7 +96,7 @@ def _steady(counter) -> bool:
     return counter[0] == before
 
 
-@on_both_backends
+@on_every_kind
 def test_2000_idle_connections_are_held(gateway, lab, family):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16384), hard))
@@ -113,9 +118,10 @@ def test_2000_idle_connections_are_held(gateway, lab, family):
             for sock in idle:
                 sock.close()
     gone = gateway.role("gateway")
-    wait_until(lambda: descriptors_of(gone) < 500, 10, "the gateway has let go of them")
+    wait_until(lambda: descriptors_of(gone) < 500 and gateway.counted() < 100, 15, "the gateway has let go of them")
 
 
+@on_both_lanes
 def test_silence_and_slow_heads_do_not_stay_for_ever_in_the_way(gateway, lab, family):
     """A client that says nothing is not an obstacle for others, nor for itself."""
     silent = [lab.alice.connect(lab.origin[family], port) for port in (80, 443) for _ in range(50)]
@@ -125,12 +131,13 @@ def test_silence_and_slow_heads_do_not_stay_for_ever_in_the_way(gateway, lab, fa
         for sock in silent[50:]:
             sock.sendall(hello_for("www.allowed.test")[:50])
         assert fetch(lab.alice, lab.origin[family], "http://www.allowed.test/").allowed
-        assert answer_to_hello(lab.alice, lab.origin[family], hello_for("www.blocked.test")) == "alert"
+        assert answer_to_hello(lab.alice, lab.origin[family], hello_for("www.blocked.test")) == gateway.refusal
     finally:
         for sock in silent:
             sock.close()
 
 
+@on_both_lanes
 def test_resets_in_every_state_cost_only_their_flow(gateway, lab, family):
     hello = hello_for("www.allowed.test")
     for data in (b"", hello[:1], hello[:40], hello, b"GET", b"GET / HTTP/1.1\r\nHost: www.allowed.test\r\n\r\n"):

@@ -1,4 +1,6 @@
 """A reload swaps the whole policy or nothing, and running flows live through it unless the new policy blocks them."""
+import concurrent.futures
+import contextlib
 import datetime
 import re
 import signal
@@ -6,9 +8,11 @@ import time
 
 import pytest
 
-from client import end_of, fetch, request, trusting
-from origin import BIG, Peer, echo, read_head
-from sluice import POLICY
+from backends import KINDS
+from client import end_of, fetch, is_reset, is_reset_when_it_sends, request, trusting
+from lab import Lab
+from origin import BIG, Peer, authority, echo, read_head
+from sluice import POLICY, Sluice
 
 OPEN_ALL = 'zone = "UTC"\n'
 BLOCK_ALLOWED = POLICY + '[[rule]]\nname = "now blocked"\nto = ["host:www.allowed.test"]\naction = "block"\n'
@@ -42,9 +46,10 @@ def test_a_gigabyte_lives_through_reloads(lab, fresh, family, how, scheme):
     assert fetch(lab.alice, lab.origin[family], f"{scheme}://www.allowed.test/").blocked
 
 
-def test_live_flows_are_judged_again(lab, fresh, family):
-    """Newly blocked ones end within a second; all others, and other clients', stay."""
-    sluice = fresh(POLICY)
+@pytest.mark.parametrize("kind", KINDS)
+def test_live_flows_are_judged_again(lab, fresh, family, kind):
+    """Newly blocked ones end within a second, in the kernel lane when either side sends; all others stay."""
+    sluice = fresh(POLICY, network=KINDS[kind])
 
     def open_flows(name):
         tls = trusting(names_checked=False).wrap_socket(lab.alice.connect(lab.origin[family], 443),
@@ -61,7 +66,10 @@ def test_live_flows_are_judged_again(lab, fresh, family):
         assert nameless.recv(10) == b"\x00here"
         sluice.reload(BLOCK_ALLOWED)
         begun = time.monotonic()
-        assert end_of(hit[0], 2) != "open"
+        if sluice.lane == "kernel":
+            assert is_reset_when_it_sends(hit[0], "www.allowed.test")
+        else:
+            assert end_of(hit[0], 2) != "open"
         assert time.monotonic() - begun < 1.2
         # An idle keep-alive connection has nothing to end; its next request is blocked.
         try:
@@ -96,7 +104,8 @@ def test_live_keep_leaves_running_flows_alone(lab, fresh, family):
     assert fetch(lab.alice, lab.origin[family], "https://www.allowed.test/").blocked
 
 
-def test_a_schedules_edge_flips_the_verdict_and_ends_running_flows(lab, fresh, family):
+@pytest.mark.parametrize("kind", ["nftables", "proxy"])
+def test_a_schedules_edge_flips_the_verdict_and_ends_running_flows(lab, fresh, family, kind):
     def policy(start, end):
         return f"""zone = "UTC"
 [schedule]
@@ -110,12 +119,15 @@ action = "block"
     # Slots are told in minutes: wait for an edge only if it is near, else flip by a reload.
     now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
     hour = datetime.timedelta(hours=1)
-    sluice = fresh(policy(now + hour, now + 2 * hour))
+    sluice = fresh(policy(now + hour, now + 2 * hour), network=KINDS[kind])
     tls = trusting().wrap_socket(lab.alice.connect(lab.origin[family], 443), server_hostname="www.allowed.test")
     with tls:
         assert request(tls, "www.allowed.test").allowed
         sluice.reload(policy(now - hour, now + hour))
-        assert end_of(tls, 2) != "open"
+        if sluice.lane == "kernel":
+            assert is_reset_when_it_sends(tls, "www.allowed.test")
+        else:
+            assert end_of(tls, 2) != "open"
     for scheme in ("http", "https"):
         assert fetch(lab.alice, lab.origin[family], f"{scheme}://www.allowed.test/").blocked
     sluice.reload(policy(now - 2 * hour, now - hour))
@@ -123,14 +135,17 @@ action = "block"
         assert fetch(lab.alice, lab.origin[family], f"{scheme}://www.allowed.test/").allowed
 
 
-def test_a_real_edge_of_a_minute(lab, fresh):
-    """The clock itself flips it, at a full minute, without anybody asking."""
-    now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
-    edge = now.replace(second=0, microsecond=0) + datetime.timedelta(minutes=1)
-    if (edge - now).total_seconds() < 4:
+def until_an_edge(kind: str) -> tuple[float, bool]:
+    """How many seconds after a full minute the clock itself ended a running connection, without anybody asking, and
+    whether a new one was blocked then."""
+    def now():
+        return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+
+    edge = now().replace(second=0, microsecond=0) + datetime.timedelta(minutes=1)
+    if (edge - now()).total_seconds() < 6:
         edge += datetime.timedelta(minutes=1)
     end = edge + datetime.timedelta(hours=1)
-    fresh(f"""zone = "UTC"
+    with Lab(guest=False, inner=False) as lab, Sluice(lab, f"""zone = "UTC"
 [schedule]
 soon = ["{edge:%Y-%m-%d %H:%M} - {end:%Y-%m-%d %H:%M}"]
 [[rule]]
@@ -138,15 +153,25 @@ name = "not now"
 to = ["host:www.allowed.test"]
 when = ["soon"]
 action = "block"
-""")
-    tls = trusting().wrap_socket(lab.alice.connect(lab.origin["v4"], 443), server_hostname="www.allowed.test")
-    with tls:
-        assert request(tls, "www.allowed.test").allowed
-        left = (edge - datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)).total_seconds()
-        assert end_of(tls, left + 2) != "open"
-    ended = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
-    assert -0.1 < (ended - edge).total_seconds() < 1.5
-    assert fetch(lab.alice, lab.origin["v4"], "https://www.allowed.test/").blocked
+""", network={"lan": ["lan0"], **KINDS[kind]}) as sluice:
+        with trusting().wrap_socket(lab.alice.connect(lab.origin["v4"], 443), server_hostname="www.allowed.test") as tls:
+            assert request(tls, "www.allowed.test").allowed
+            if sluice.lane == "proxy":
+                assert end_of(tls, (edge - now()).total_seconds() + 2) != "open"
+            while not is_reset(tls) and sluice.lane == "kernel":
+                assert now() < edge + datetime.timedelta(seconds=2)
+                time.sleep(0.1)
+                with contextlib.suppress(OSError):
+                    request(tls, "www.allowed.test")
+        return (now() - edge).total_seconds(), fetch(lab.alice, lab.origin["v4"], "https://www.allowed.test/").blocked
+
+
+@pytest.fixture(scope="module", autouse=True)
+def edges(built):
+    """Waits for a full minute while the other tests run."""
+    authority()  # made once, before the threads
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        yield {kind: pool.submit(until_an_edge, kind) for kind in ("nftables", "proxy")}
 
 
 BROKEN = {
@@ -195,3 +220,9 @@ def test_a_changed_list_goes_live_with_a_reload(lab, fresh):
     assert fetch(lab.alice, lab.origin["v4"], "https://notblocked.test/").allowed
     sluice.reload()
     assert fetch(lab.alice, lab.origin["v4"], "https://notblocked.test/").blocked
+
+
+@pytest.mark.parametrize("kind", ["nftables", "proxy"])
+def test_a_real_edge_of_a_minute(edges, kind):
+    seconds, blocked = edges[kind].result()
+    assert -0.1 < seconds < 1.5 and blocked

@@ -1,10 +1,11 @@
-#include "netfilter/offload.hpp"
+#include "netfilter/foreign_rules.hpp"
 
 #include <gtest/gtest.h>
 
 namespace {
 
 using netfilter::offloads_undecided;
+using netfilter::overwrites_marks;
 
 // As fw4 (OpenWrt) writes it with flow_offloading = 1.
 constexpr const char* fw4 = R"(table inet fw4 {
@@ -35,6 +36,24 @@ TEST(Offload, AFlowtableThatNobodyUsesIsNone) {
   EXPECT_FALSE(offloads_undecided("table inet fw4 {\n\tflowtable ft {\n\t\tdevices = { wan }\n\t}\n}\n"));
   EXPECT_FALSE(offloads_undecided("-A FORWARD -m comment --comment \"no FLOWOFFLOAD here\" -j ACCEPT\n"));
   EXPECT_FALSE(offloads_undecided(""));
+}
+
+constexpr std::uint32_t ours = 0x70000000;
+
+TEST(MarkSaving, OfWholeMarksIsFound) {
+  EXPECT_TRUE(overwrites_marks("\t\tct mark set meta mark\n", ours));
+  EXPECT_TRUE(overwrites_marks("\t\toifname \"wan\" counter packets 0 bytes 0 ct mark set mark\n", ours));
+  EXPECT_TRUE(
+      overwrites_marks("-A POSTROUTING -j CONNMARK --save-mark --nfmask 0xffffffff --ctmask 0xffffffff\n", ours));
+  EXPECT_TRUE(overwrites_marks("-A POSTROUTING -j CONNMARK --save-mark\n", ours));
+}
+
+TEST(MarkSaving, OfOtherBitsAndRestoringAreFine) {
+  EXPECT_FALSE(overwrites_marks("-A PREROUTING -j CONNMARK --save-mark --nfmask 0x3f00 --ctmask 0x3f00\n", ours));
+  EXPECT_FALSE(
+      overwrites_marks("-A PREROUTING -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff\n", ours));
+  EXPECT_FALSE(overwrites_marks("\t\tmeta mark set ct mark\n", ours));
+  EXPECT_FALSE(overwrites_marks("\t\tct mark set ct mark & 0x8fffffff | 0x40000000\n", ours)) << "our own";
 }
 
 }  // namespace
