@@ -56,7 +56,9 @@ TEST_P(BackendTest, AppliesTwiceAsOnceAndLeavesNothing) {
     EXPECT_FALSE(is_applied(GetParam(), plan, RulesetState::closed));
     std::string after = rules_of(GetParam());
     // iptables leaves its own empty tables, for nft to see, where the queue was xt's.
-    if (plan.queues.count == 0) EXPECT_EQ(after, before);
+    if (plan.queues.count == 0) {
+      EXPECT_EQ(after, before);
+    }
     EXPECT_EQ(after.find("sluice"), after.npos) << after;
     EXPECT_EQ(after.find("SLUICE"), after.npos) << after;
     ASSERT_GOOD(remove_all());
