@@ -303,7 +303,7 @@ GIVEN_BACK = 12
 def steady(measure) -> bool:
     before = measure()
     time.sleep(1)
-    return measure() - before <= 0.02
+    return measure() - before <= 0.1  # a loop that spins takes ten times that
 
 
 @on_both_lanes
