@@ -24,6 +24,7 @@ constexpr base::Duration silence_limit = 5min;
 constexpr base::Duration ending_limit = 5s;  // of a flow that a side has ended
 constexpr base::Duration lately = 2s;        // a queue's length in time, many times over
 constexpr base::Duration grave_age = 10min;
+constexpr std::size_t quic_limit = 8192;    // gates a worker remembers, about 2 KiB each
 constexpr std::size_t grave_limit = 65536;  // about 6 MiB; beyond, a new one takes the place of some other
 
 }  // namespace
@@ -44,6 +45,11 @@ base::Result<> GateDriver::open() {
   queue_ = std::move(*queue);
   worker_.loop().add(queue_->fd(), EPOLLIN, this);
   return base::Nothing{};
+}
+
+std::size_t GateDriver::undecided() const {
+  auto quic = std::count_if(quic_.begin(), quic_.end(), [](const auto& each) { return !each.second.labelled; });
+  return tcp_.size() - done_lately_ + static_cast<std::size_t>(quic);
 }
 
 void GateDriver::ready(std::uint32_t) {
@@ -149,7 +155,9 @@ void GateDriver::take_quic(const QueuedPacket& packet, const proto::ip::UdpDatag
     auto begins = opening(packet, tuple);
     if (!begins) return;
     ++totals_.flows;
+    make_room_for_quic();
     bool resumed = lane_.labels->find(tuple).has_value();
+    if (resumed) limits_.give_back(tuple.client.address);
     auto flow = std::make_unique<flow::GatedQuic>(std::move(*begins), worker_.surroundings(), resumed);
     found = quic_.emplace(tuple, QuicEntry{std::move(flow), resumed}).first;
   }
@@ -159,6 +167,7 @@ void GateDriver::take_quic(const QueuedPacket& packet, const proto::ip::UdpDatag
   if (verdict == GateVerdict::done && !std::exchange(entry.labelled, true)) {
     label(*entry.flow, packet.in_interface);
     ++totals_.allowed;
+    limits_.give_back(tuple.client.address);
   }
   answer(packet, verdict);
   if (verdict == GateVerdict::block) forget(found);
@@ -279,8 +288,15 @@ GateDriver::TcpFlows::iterator GateDriver::forget(TcpFlows::iterator flow) {
   return tcp_.erase(flow);
 }
 
+// Too many to remember: some flow that was allowed is forgotten before its two minutes are over.
+void GateDriver::make_room_for_quic() {
+  if (quic_.size() < quic_limit) return;
+  auto allowed = std::find_if(quic_.begin(), quic_.end(), [](const auto& each) { return each.second.labelled; });
+  if (allowed != quic_.end()) forget(allowed);
+}
+
 GateDriver::QuicFlows::iterator GateDriver::forget(QuicFlows::iterator flow) {
-  limits_.give_back(flow->first.client.address);
+  if (!flow->second.labelled) limits_.give_back(flow->first.client.address);
   return quic_.erase(flow);
 }
 

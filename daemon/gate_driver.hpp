@@ -18,8 +18,8 @@
 // remembered as done for some seconds.
 //
 // What is kept: one GatedTcp for each connection between its SYN and the origin's answer to its hello, one GatedQuic for
-// each UDP flow until its handshake is over. They count as connections of their client (connection_limits.hpp) meanwhile. A
-// flow that is allowed leaves a label (flow_labels.hpp) and nothing else.
+// each UDP flow until two minutes after its handshake (at most quic_limit of them). They count as connections of their client
+// (connection_limits.hpp) while they are undecided. A flow that is allowed leaves a label (flow_labels.hpp) and nothing else.
 #pragma once
 
 #include <cstdint>
@@ -64,7 +64,7 @@ class GateDriver final : public Watcher {
   void look_at_the_time();  // every second or so
 
   const GateTotals& totals() const { return totals_; }
-  std::size_t undecided() const { return tcp_.size() - done_lately_ + quic_.size(); }
+  std::size_t undecided() const;
 
  private:
   struct TcpEntry {
@@ -74,7 +74,7 @@ class GateDriver final : public Watcher {
   };
   struct QuicEntry {
     std::unique_ptr<flow::GatedQuic> flow;
-    bool labelled = false;
+    bool labelled = false;  // it was allowed, and counts for nobody's limit any more
   };
   struct Grave {
     std::uint32_t anchor;  // where the client's stream began
@@ -99,6 +99,7 @@ class GateDriver final : public Watcher {
   void finish_earlier(const base::FiveTuple& tuple);
   void bury(const base::FiveTuple& tuple, const flow::HelloGate& gate);
   bool is_beside_a_grave(const base::FiveTuple& tuple, std::uint32_t anchor) const;
+  void make_room_for_quic();
   TcpFlows::iterator forget(TcpFlows::iterator flow);
   QuicFlows::iterator forget(QuicFlows::iterator flow);
   void note_end(TcpFlows::iterator flow, const proto::ip::TcpSegment& segment);
