@@ -71,7 +71,10 @@ def pss(pids: list[int]) -> int:
     """KiB of the processes' own, what they share counted once."""
     total = 0
     for pid in pids:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:  # a tool that the supervisor has just run
+            continue
         total += int(next(line.split()[1] for line in text.splitlines() if line.startswith("Pss:")))
     return total
 
