@@ -134,13 +134,13 @@ void KernelFlows::look(base::WallTime wall) {
     if (!set) complain(set.error().message);
   }
   write_off(ended);
+  std::erase_if(last_counted_, [&](const auto& each) { return !running.contains(each.first); });
 }
 
 void KernelFlows::write_off(const std::vector<Ended>& ended) {
   flow::CommandList notes;
   for (const Ended& each : ended) {
     if (recording_) running(each.label, each.counters).note_end(notes);
-    if (each.label.tuple.protocol == base::IpProtocol::udp) last_counted_.erase(each.label.tuple);
   }
   if (!notes.empty()) publish_(std::move(notes));
 }

@@ -105,7 +105,9 @@ GateVerdict GatedTcp::on_first_syn(const proto::ip::TcpSegment& syn, CommandList
 
 GateVerdict GatedTcp::on_client(const proto::ip::TcpSegment& segment, CommandList& out) {
   if (refused_) return block(out);
+  const bool had_begun = gate_.has_begun();
   GateVerdict verdict = take(gate_.on_client(segment), out);
+  if (!had_begun && gate_.has_begun()) hello_began_ = flow_.now();
   if (segment.has(proto::ip::syn) && !gate_.has_begun()) flow_.subject.began = flow_.now();
   return verdict == GateVerdict::pass ? GateVerdict::collect : verdict;
 }
@@ -117,11 +119,14 @@ GateVerdict GatedTcp::on_origin(const proto::ip::TcpSegment& segment, CommandLis
     judge_nameless(false);
     return block(out);
   }
-  return take(gate_.on_origin(segment), out);
+  const bool was_pending = gate_.pending();
+  GateVerdict verdict = take(gate_.on_origin(segment), out);
+  if (was_pending && !gate_.pending()) hello_began_ = flow_.now();
+  return verdict;
 }
 
 bool GatedTcp::is_late(base::WallTime now) const {
-  return gate_.has_begun() && !gate_.pending() && now - flow_.subject.began > silence_timeout + hello_timeout;
+  return gate_.has_begun() && !gate_.pending() && now - hello_began_ > hello_timeout;
 }
 
 // --- QUIC

@@ -64,6 +64,7 @@ class GatedTcp : public GatedFlow {
   GateVerdict take(Step&& step, CommandList& out);
 
   HelloGate gate_;
+  base::WallTime hello_began_{};  // the hello that is waited for: its first byte, or the origin's request for another
 };
 
 class GatedQuic : public GatedFlow {

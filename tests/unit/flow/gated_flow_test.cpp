@@ -196,6 +196,23 @@ TEST_F(GatedTcpTest, AHelloThatIsNotFinishedTimesOutAndSilenceDoesNot) {
   EXPECT_EQ(record()->reason, "timeout");
 }
 
+// Browsers connect ahead of need: the time for a hello begins with its first byte, and anew when another is asked for.
+TEST_F(GatedTcpTest, SilenceBeforeTheHelloIsNotCountedAgainstIt) {
+  World world;
+  begin(world);
+  syn();
+  world.surroundings.now += std::chrono::minutes(2);
+  std::string hello = model::client_hello("news.example");
+  client(hello.substr(0, 9));
+  EXPECT_FALSE(flow_->is_late(world.surroundings.now));
+  client(hello.substr(9));
+  world.surroundings.now += std::chrono::minutes(1);
+  EXPECT_FALSE(flow_->is_late(world.surroundings.now)) << "it is the origin that takes its time";
+  origin(hello_builder::hello_retry_request());
+  EXPECT_FALSE(flow_->is_late(world.surroundings.now));
+  EXPECT_TRUE(flow_->is_late(world.surroundings.now + std::chrono::minutes(1)));
+}
+
 class GatedQuicTest : public testing::Test {
  protected:
   GateVerdict send(GatedQuic& flow, std::string_view frames) {
