@@ -187,17 +187,18 @@ base::Result<Backend> probe_backend() {
 base::Result<bool> probe_native_queue(Backend backend) {
   base::Result<PacketQueue> queue = PacketQueue::open({{.number = 65535}});
   if (!queue) return std::move(queue).error();
-  base::Result<> xt = try_iptables(xt_queue_probe, xt_probe_removal);
-  if (backend == Backend::iptables) {
-    if (xt) xt = try_iptables(xt_payload_probe, xt_probe_removal);
-    if (!xt) return std::move(xt).error();
-    return false;
+  std::string why;
+  if (backend == Backend::nftables) {
+    if (auto rules = run({"nft", "-c", "-f", "-"}, nftables_gate_probe); !rules) return std::move(rules).error();
+    base::Result<ProgramOutput> native = run({"nft", "-c", "-f", "-"}, nftables_queue_probe);
+    if (native) return true;
+    why = native.error().message + "; ";
   }
-  if (auto rules = run({"nft", "-c", "-f", "-"}, nftables_gate_probe); !rules) return std::move(rules).error();
-  base::Result<ProgramOutput> native = run({"nft", "-c", "-f", "-"}, nftables_queue_probe);
-  if (native) return true;
-  if (xt) return false;
-  return base::environment_error(native.error().message + "; " + xt.error().message);
+  // Only now: trying makes xtables' own tables, which a host that lives by nftables alone shall not have.
+  base::Result<> xt = try_iptables(xt_queue_probe, xt_probe_removal);
+  if (xt && backend == Backend::iptables) xt = try_iptables(xt_payload_probe, xt_probe_removal);
+  if (!xt) return base::environment_error(why + xt.error().message);
+  return false;
 }
 
 base::Result<> apply(Backend backend, const DivertPlan& plan, RulesetState state) {
