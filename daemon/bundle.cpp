@@ -111,10 +111,10 @@ base::sys::UniqueFd compile(const std::vector<rules::ListDeclaration>& lists, ru
 
 }  // namespace
 
-Bundle read_bundle(const std::string& directory, rules::Diagnostics& diagnostics) {
+Bundle read_bundle(const std::string& directory, const std::string& state, rules::Diagnostics& diagnostics) {
   rules::ConfigText config = rules::read_config(directory, diagnostics);
   if (rules::has_errors(diagnostics)) return {};
-  auto lists = rules::list_declarations(config, diagnostics);
+  auto lists = rules::list_declarations(config, state, diagnostics);
   Bundle bundle;
   bundle.image = compile(lists, diagnostics);
   auto packed = base::sys::make_memory_file("sluice-config", base::as_bytes(rules::pack_config(config)));

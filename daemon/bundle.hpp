@@ -15,9 +15,9 @@ struct Bundle {
   base::sys::UniqueFd config, image;
 };
 
-// Reads DIRECTORY, has the lists compiled by a child that may read files and nothing else, and packs both. Diagnostics
+// Reads DIRECTORY and the fetched lists in STATE, has the lists compiled by a child that may read files and nothing else, and packs both. Diagnostics
 // hold all that is wrong; with an error nothing may be made of the bundle.
-Bundle read_bundle(const std::string& directory, rules::Diagnostics& diagnostics);
+Bundle read_bundle(const std::string& directory, const std::string& state, rules::Diagnostics& diagnostics);
 
 // Settings and snapshot out of a bundle. The snapshot keeps the image mapped.
 rules::Loaded open_bundle(const Bundle& bundle, rules::Diagnostics& diagnostics);

@@ -7,7 +7,7 @@ namespace sluiced {
 
 base::Result<> Supervisor::load() {
   rules::Diagnostics diagnostics;
-  bundle_ = read_bundle(options_.config, diagnostics);
+  bundle_ = read_bundle(options_.config, options_.state, diagnostics);
   rules::Loaded loaded;
   if (!rules::has_errors(diagnostics)) loaded = open_bundle(bundle_, diagnostics);
   log_lines(tell(diagnostics), rules::has_errors(diagnostics) ? logging::Level::error : logging::Level::warning);
@@ -26,7 +26,7 @@ control::Reply Supervisor::reload() {
     return reply;
   };
   rules::Diagnostics diagnostics;
-  Bundle bundle = read_bundle(options_.config, diagnostics);
+  Bundle bundle = read_bundle(options_.config, options_.state, diagnostics);
   rules::Loaded loaded;
   if (!rules::has_errors(diagnostics)) loaded = open_bundle(bundle, diagnostics);
   if (rules::has_errors(diagnostics) || !loaded.snapshot) return refuse(tell(diagnostics));
@@ -68,7 +68,7 @@ control::Reply Supervisor::reload() {
 
 int run_boot(const Options& options) {
   rules::Diagnostics diagnostics;
-  Bundle bundle = read_bundle(options.config, diagnostics);
+  Bundle bundle = read_bundle(options.config, options.state, diagnostics);
   rules::Loaded loaded;
   if (!rules::has_errors(diagnostics)) loaded = open_bundle(bundle, diagnostics);
   if (rules::has_errors(diagnostics) || !loaded.snapshot) {

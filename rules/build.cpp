@@ -57,11 +57,13 @@ void read_image(base::Bytes image, Draft& draft, Diagnostics& diagnostics) {
 }
 
 // Empty ones were reported by compile_lists, which knows why.
-void declare_lists(const PolicyTree& tree, const std::string& directory, Draft& draft, Diagnostics& diagnostics) {
-  for (const DeclaredList& list : read_lists(tree, directory, diagnostics)) {
+void declare_lists(const PolicyTree& tree, Draft& draft, Diagnostics& diagnostics) {
+  for (const DeclaredList& list : read_lists(tree, {}, diagnostics)) {
     const std::string& name = list.declaration.name;
     draft.lists.index.emplace(name, static_cast<std::uint32_t>(draft.lists.index.size()));
-    if (list.by_url) draft.lists_by_url.push_back(name);
+    const std::vector<std::string>& tags = draft.snapshot.index.tag_names();
+    bool is_here = std::find(tags.begin(), tags.end(), "list:" + name) != tags.end();
+    if (list.declaration.update && !is_here) draft.lists_by_url.push_back(name);
   }
 }
 
@@ -123,7 +125,7 @@ Loaded build(const ConfigText& config, base::Bytes image, std::shared_ptr<const 
   draft.policy_whole = tree.whole;
 
   read_image(image, draft, diagnostics);
-  declare_lists(tree, config.directory, draft, diagnostics);
+  declare_lists(tree, draft, diagnostics);
   read_zone(config, tree, draft.snapshot.zone, diagnostics);
   read_schedules(tree, draft, diagnostics);
   read_devices(tree, draft, diagnostics);

@@ -51,7 +51,10 @@ class ListCompiler {
   explicit ListCompiler(Diagnostics& diagnostics) : diagnostics_(diagnostics), writer_(seed_of_this_machine()) {}
 
   void compile(const ListDeclaration& list) {
+    std::error_code not_there;
+    if (list.update && !fs::exists(list.path, not_there)) return;  // not fetched yet
     list_ = &list;
+    ++list_number_;
     std::optional<policy::TagId> tag = tag_of("list:" + list.name);
     if (!tag) return;
     std::size_t errors_before = error_count();
@@ -134,7 +137,7 @@ class ListCompiler {
       return 0;
     }
     ListReport& counts = image_.reports.emplace_back(ListReport{list_->name, category, path, 0, 0, 0, {}});
-    ImageWriter::Line at{writer_.add_source(path, tags), 0};
+    ImageWriter::Line at{writer_.add_source(path, tags, list_number_, false)};
     std::uint64_t local_names = 0;
     std::vector<LineEntry> entries;
     for (ListFile::Line line; file->next(line);) {
@@ -162,13 +165,13 @@ class ListCompiler {
 
   void take(LineEntry& entry, ImageWriter::Line at, ListReport& counts) {
     if (const auto* name = std::get_if<NameEntry>(&entry.what)) {
-      writer_.add_name(name->name, name->with_subdomains, at);
+      writer_.add_name(name->name, name->with_subdomains ? ImageWriter::Scope::tree : ImageWriter::Scope::self, at);
     } else if (const auto* prefix = std::get_if<base::IpPrefix>(&entry.what)) {
       writer_.add_address(*prefix, at);
     } else if (const auto* url = std::get_if<ListUrl>(&entry.what)) {
       writer_.add_url(url->host, url->rest, at);
     } else if (const auto* expression = std::get_if<ExpressionEntry>(&entry.what)) {
-      writer_.add_expression(expression->pattern, at);
+      writer_.add_expression(expression->pattern, ImageWriter::Over::url, at);
     } else {
       ++counts.ignored;
       const auto* ignored = std::get_if<IgnoredEntry>(&entry.what);
@@ -212,6 +215,7 @@ class ListCompiler {
   ImageWriter writer_;
   ListImage image_;
   const ListDeclaration* list_ = nullptr;  // the one being read
+  std::uint32_t list_number_ = 0;
   bool tags_are_full_ = false;
 };
 

@@ -181,9 +181,9 @@ class ConditionReader {
         find_name(draft_, draft_.categories, name, text.place, diagnostics_);
         return;
       }
-      std::string message = "category '" + std::string(name) + "' is in no list that is here; list '" +
-                            draft_.lists_by_url.front() + "' (url) is not fetched yet: it holds for nothing so far";
-      report(diagnostics_, kind_.must ? Severity::error : Severity::warning, text.place, std::move(message));
+      warning(diagnostics_, text.place,
+              "category '" + std::string(name) + "' is in no list that is here; list '" + draft_.lists_by_url.front() +
+                  "' (url) is not fetched yet: it holds for nothing so far");
       return;
     }
     policy::TagId tag{found->second};
@@ -197,8 +197,8 @@ class ConditionReader {
     if (!find_name(draft_, draft_.lists, name, text.place, diagnostics_)) return;
     const std::vector<std::string>& by_url = draft_.lists_by_url;
     if (std::find(by_url.begin(), by_url.end(), name) != by_url.end())
-      report(diagnostics_, kind_.must ? Severity::error : Severity::warning, text.place,
-             "list '" + std::string(name) + "' (url) is not fetched yet: it holds for nothing so far");
+      warning(diagnostics_, text.place,
+              "list '" + std::string(name) + "' (url) is not fetched yet: it holds for nothing so far");
     const std::vector<std::string>& tags = draft_.snapshot.index.tag_names();
     auto tag = std::find(tags.begin(), tags.end(), "list:" + std::string(name));
     if (tag != tags.end()) set.tags.insert(policy::TagId{static_cast<std::uint32_t>(tag - tags.begin())});

@@ -11,6 +11,8 @@
 namespace rules {
 namespace {
 
+constexpr std::chrono::minutes shortest_period{10};  // a publisher's server is not ours to burden
+
 constexpr std::array<std::string_view, 3> formats_read{"squidguard", "hosts", "domains"};
 constexpr std::array<std::string_view, 7> formats_of_later{"adguard",    "dnsmasq", "unbound", "rpz",
                                                            "e2guardian", "urls",    "regex"};
@@ -34,47 +36,80 @@ bool read_format(TableReader& reader, DeclaredList& list, Diagnostics& diagnosti
   return false;
 }
 
-void read_source(TableReader& reader, DeclaredList& list, const std::string& directory, Diagnostics& diagnostics) {
-  std::optional<Text> path = reader.string("path"), url = reader.string("url"), every = reader.string("every");
+void read_source(TableReader& reader, DeclaredList& list, const ListFolders& folders, Diagnostics& diagnostics) {
+  ListDeclaration& declared = list.declaration;
+  std::optional<Text> path = reader.string("path"), url = reader.string("url");
   if (reader.has("path") == reader.has("url"))
     error(diagnostics, list.place,
           reader.has("path") ? "'path' and 'url' exclude each other" : "'path' or 'url' is missing");
   if (path && path->value.empty()) error(diagnostics, path->place, "'path' is empty, expected a file or a folder");
-  if (path) list.declaration.path = path->value.starts_with('/') ? path->value : directory + "/lists/" + path->value;
-  if (url) {
-    list.by_url = true;
-    if (!url->value.starts_with("https://") && !url->value.starts_with("http://"))
-      error(diagnostics, url->place, "'" + url->value + "' is not a URL, expected \"https://...\"");
-    not_enforced(diagnostics, url->place, "'url'",
-                 "list '" + list.declaration.name + "' is not fetched and holds nothing");
+  if (path) {
+    declared.written_by_admin = !path->value.starts_with('/');
+    declared.path = declared.written_by_admin ? folders.own + "/" + path->value : path->value;
   }
-  if (every && !parse_duration(every->value))
-    error(diagnostics, every->place, "'" + every->value + "' is not a duration, expected \"24h\"");
-  if (every) not_enforced(diagnostics, every->place, "'every'", "");
+  if (!url) return;
+  declared.update.emplace();
+  declared.update->url = url->value;
+  declared.path = folders.fetched + "/" + declared.name + "/current";
+  if (!url->value.starts_with("https://") && !url->value.starts_with("http://"))
+    error(diagnostics, url->place, "'" + url->value + "' is not a URL, expected \"https://...\"");
+  else if (url->value.starts_with("http://"))
+    warning(diagnostics, url->place,
+            "list '" + declared.name + "' is fetched without TLS: who sits on the way can change it");
 }
 
-void read_guards(TableReader& reader, Diagnostics& diagnostics) {
-  for (const char* key : {"max_shrink", "max_grow"}) {
-    auto limit = reader.string(key);
-    if (!limit) continue;
-    if (!parse_percent(limit->value))
-      error(diagnostics, limit->place, "'" + limit->value + "' is not a percentage, expected \"30%\"");
-    not_enforced(diagnostics, limit->place, "'" + std::string(key) + "'", "every update is taken");
+// How a fetched list is kept up to date.
+void read_update(TableReader& reader, DeclaredList& list, Diagnostics& diagnostics) {
+  std::optional<ListUpdate>& update = list.declaration.update;
+  if (!update && reader.has("path")) {
+    if (reader.has("every")) error(diagnostics, reader.place_of("every"), "'every' belongs to a list with 'url'");
+    for (const char* key : {"max_shrink", "max_grow", "never"})
+      if (reader.has(key))
+        not_enforced(diagnostics, reader.place_of(key), "'" + std::string(key) + "'",
+                     "what lies at 'path' is taken as it is");
+  }
+  ListUpdate ignored;
+  ListUpdate& read = update ? *update : ignored;
+  if (auto every = reader.string("every")) {
+    auto period = parse_duration(every->value);
+    if (!period || *period < shortest_period)
+      error(diagnostics, every->place,
+            "'" + every->value + "' is not a period of at least 10 minutes, expected \"24h\"");
+    else
+      read.every = *period;
+  }
+  for (auto [key, limit] : {std::pair{"max_shrink", &read.max_shrink}, std::pair{"max_grow", &read.max_grow}}) {
+    auto written = reader.string(key);
+    if (!written) continue;
+    if (auto percent = parse_percent(written->value)) *limit = static_cast<int>(*percent);
+    if (!*limit) error(diagnostics, written->place, "'" + written->value + "' is not a percentage, expected \"30%\"");
+    if (limit == &read.max_shrink && limit->value_or(0) > 100)
+      error(diagnostics, written->place, "'max_shrink' is above 100%: a category cannot lose more than it has");
   }
   if (auto never = reader.strings("never")) {
     for (const Text& text : *never) {
       auto host = parse_host(text.value);
-      if (!host) error(diagnostics, text.place, host.error().message);
+      if (!host)
+        error(diagnostics, text.place, host.error().message);
+      else
+        read.never.push_back(std::move(*host));
     }
-    not_enforced(diagnostics, reader.place_of("never"), "'never'", "every update is taken");
   }
-  if (auto passes = reader.choice<bool>("bad_certificate", {{"error", false}, {"pass", true}}); passes && *passes)
-    not_enforced(diagnostics, reader.place_of("bad_certificate"), "'bad_certificate'", "nothing is decrypted");
+}
+
+void read_category(TableReader& reader, DeclaredList& list, Diagnostics& diagnostics) {
+  auto category = reader.string("category");
+  if (!category) return;
+  if (list.declaration.format == "squidguard")
+    error(diagnostics, category->place,
+          "'category' does not go with format 'squidguard', whose folders are categories");
+  if (category->value.empty()) error(diagnostics, category->place, "'category' is empty, expected a name");
+  list.declaration.category = category->value;
 }
 
 }  // namespace
 
-std::vector<DeclaredList> read_lists(const PolicyTree& tree, const std::string& directory, Diagnostics& diagnostics) {
+std::vector<DeclaredList> read_lists(const PolicyTree& tree, const ListFolders& folders, Diagnostics& diagnostics) {
   std::vector<DeclaredList> lists;
   for (const Member* member : tree.lists) {
     TableReader reader(*member, diagnostics);
@@ -86,7 +121,7 @@ std::vector<DeclaredList> read_lists(const PolicyTree& tree, const std::string& 
     list.declaration.line = member->place.line;
     list.declaration.column = member->place.column;
     read_format(reader, list, diagnostics);
-    read_source(reader, list, directory, diagnostics);
+    read_source(reader, list, folders, diagnostics);
     auto subdomains = reader.choice<bool>("match", {{"subdomains", true}, {"exact", false}});
     bool plain = list.declaration.format == "domains";
     if (plain && !reader.has("match"))
@@ -95,18 +130,23 @@ std::vector<DeclaredList> read_lists(const PolicyTree& tree, const std::string& 
     if (!plain && reader.has("match") && !list.declaration.format.empty())
       error(diagnostics, reader.place_of("match"), "'match' belongs to format 'domains' only");
     list.declaration.subdomains = subdomains.value_or(true);
-    read_guards(reader, diagnostics);
+    read_category(reader, list, diagnostics);
+    read_update(reader, list, diagnostics);
+    if (auto passes = reader.choice<bool>("bad_certificate", {{"error", false}, {"pass", true}}); passes && *passes)
+      not_enforced(diagnostics, reader.place_of("bad_certificate"), "'bad_certificate'", "nothing is decrypted");
     reader.finish();
     lists.push_back(std::move(list));
   }
   return lists;
 }
 
-std::vector<ListDeclaration> list_declarations(const ConfigText& config, Diagnostics& diagnostics) {
+std::vector<ListDeclaration> list_declarations(const ConfigText& config, const std::string& state,
+                                               Diagnostics& diagnostics) {
   std::vector<ListDeclaration> files;
   PolicyTree tree = gather_policy(config, diagnostics);
-  for (DeclaredList& list : read_lists(tree, config.directory, diagnostics))
-    if (!list.by_url && !list.declaration.path.empty()) files.push_back(std::move(list.declaration));
+  ListFolders folders{config.directory + "/lists", state + "/lists"};
+  for (DeclaredList& list : read_lists(tree, folders, diagnostics))
+    if (!list.declaration.path.empty()) files.push_back(std::move(list.declaration));
   return files;
 }
 

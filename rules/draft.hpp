@@ -32,7 +32,7 @@ struct Draft {
   policy::Snapshot snapshot;
   NameTable groups{"group", {}}, devices{"device", {}}, schedules{"schedule", {}}, lists{"list", {}};
   NameTable categories{"category", {}};   // as the image has them: the index is the TagId
-  std::vector<std::string> lists_by_url;  // declared, not fetched by this build
+  std::vector<std::string> lists_by_url;  // declared and not fetched yet: what categories they have is not known
 
   // Per group, what the snapshot does not keep and rules must be checked against.
   std::vector<bool> wants_inspection, tls_off;  // by GroupId
@@ -46,9 +46,12 @@ std::optional<std::uint32_t> find_name(const Draft& draft, const NameTable& tabl
 struct DeclaredList {
   ListDeclaration declaration;
   Place place;
-  bool by_url = false;
 };
-std::vector<DeclaredList> read_lists(const PolicyTree& tree, const std::string& directory, Diagnostics& diagnostics);
+// Where lists lie: the admin's own, and those that are fetched.
+struct ListFolders {
+  std::string own, fetched;
+};
+std::vector<DeclaredList> read_lists(const PolicyTree& tree, const ListFolders& folders, Diagnostics& diagnostics);
 
 void read_schedules(const PolicyTree& tree, Draft& draft, Diagnostics& diagnostics);
 void read_devices(const PolicyTree& tree, Draft& draft, Diagnostics& diagnostics);

@@ -36,7 +36,8 @@ std::optional<policy::TagId> ImageWriter::tag(const std::string& name) {
   return tag;
 }
 
-std::uint32_t ImageWriter::add_source(const std::string& path, const std::vector<policy::TagId>& tags) {
+std::uint32_t ImageWriter::add_source(const std::string& path, const std::vector<policy::TagId>& tags, std::uint32_t,
+                                      bool) {
   Source source{path, {}};
   for (policy::TagId tag : tags) source.tags.push_back(static_cast<std::uint16_t>(tag.value));
   sort_unique(source.tags);
@@ -48,8 +49,9 @@ void ImageWriter::add_origin(std::uint64_t key, std::uint32_t source, std::uint3
   origins_.push_back({static_cast<std::uint32_t>(key >> 32), static_cast<std::uint32_t>(key), source, line});
 }
 
-void ImageWriter::add_name(const base::DomainName& name, bool with_subdomains, Line line) {
-  add_origin(image::name_key(seed_, name.text()), line.source | (with_subdomains ? 0 : image::exact_only), line.number);
+void ImageWriter::add_name(const base::DomainName& name, Scope scope, Line line) {
+  add_origin(image::name_key(seed_, name.text()), line.source | (scope == Scope::self ? image::exact_only : 0),
+             line.number);
 }
 
 void ImageWriter::add_address(const base::IpPrefix& prefix, Line line) {
@@ -60,7 +62,7 @@ void ImageWriter::add_url(std::string_view host, std::string_view rest, Line lin
   urls_.push_back({std::string(host), std::string(rest), line});
 }
 
-void ImageWriter::add_expression(std::string_view pattern, Line line) {
+void ImageWriter::add_expression(std::string_view pattern, Over, Line line) {
   expressions_.push_back({std::string(pattern), line});
 }
 

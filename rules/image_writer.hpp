@@ -30,18 +30,34 @@ class ImageWriter {
   std::optional<policy::TagId> tag(const std::string& name);
   void mark_white(policy::TagId tag) { tags_[tag.value].white = true; }
 
-  // Where an entry was read.
+  // What a name stands for.
+  enum class Scope : std::uint8_t { self, below, tree };  // itself; what is below it; both
+  // AdGuard's ladder, inside one list: an important exception beats important entries, those beat exceptions, and
+  // exceptions beat plain entries. Entries of other lists are never touched (POLICY 11).
+  enum class Strength : std::uint8_t { plain, exception, important, important_exception };
+  // An exception of the whole list, or of one rule of it alone ($denyallow).
+  using RuleNumber = std::uint32_t;
+  static constexpr RuleNumber whole_list = 0;
+  RuleNumber new_rule() { return ++rules_; }
+
+  // Where an entry was read and what it weighs.
   struct Line {
     std::uint32_t source = 0;  // from add_source
     std::uint32_t number = 0;  // from 1
+    Strength strength = Strength::plain;
+    RuleNumber rule = whole_list;  // an entry that can be excepted alone, and its exceptions
   };
-  // A file whose every entry has these tags.
-  std::uint32_t add_source(const std::string& path, const std::vector<policy::TagId>& tags);
-  void add_name(const base::DomainName& name, bool with_subdomains, Line line);
+  // A file whose every entry has these tags. Exceptions reach as far as `list` goes: sources of one list share the
+  // number. `exact`: its names are kept as text and never mistaken for others (lists that the admin writes).
+  std::uint32_t add_source(const std::string& path, const std::vector<policy::TagId>& tags, std::uint32_t list,
+                           bool exact);
+  void add_name(const base::DomainName& name, Scope scope, Line line);
   void add_address(const base::IpPrefix& prefix, Line line);
   // `rest` as in policy::image::UrlRecord.
   void add_url(std::string_view host, std::string_view rest, Line line);
-  void add_expression(std::string_view pattern, Line line);
+  // Over host/path?query, or over the host's name alone (AdGuard's patterns: they hold without a URL too).
+  enum class Over : std::uint8_t { url, host };
+  void add_expression(std::string_view pattern, Over over, Line line);
 
   // Environment error: more than the format can hold.
   base::Result<std::vector<std::uint8_t>> finish() &&;
@@ -84,6 +100,7 @@ class ImageWriter {
   std::vector<std::uint8_t> assemble();
 
   std::uint64_t seed_, entries_ = 0;
+  RuleNumber rules_ = whole_list;
   std::vector<Tag> tags_;
   std::map<std::string, policy::TagId> tag_by_name_;
   std::vector<Source> sources_;

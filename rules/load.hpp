@@ -5,6 +5,7 @@
 // Every phase reports all it finds; with one error nothing is built and nothing changes.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "base/domain_name.hpp"
 #include "base/time.hpp"
 #include "policy/snapshot.hpp"
 #include "rules/diagnostic.hpp"
@@ -40,16 +42,28 @@ ConfigText read_config(const std::string& directory, Diagnostics& diagnostics);
 std::string pack_config(const ConfigText& config);
 std::optional<ConfigText> unpack_config(std::string_view bytes);
 
+// How a list that is fetched is kept up to date, and what its updates may not do.
+struct ListUpdate {
+  std::string url;  // http:// or https://
+  std::chrono::seconds every{24 * 3600};
+  std::optional<int> max_shrink, max_grow;  // per cent of a category's entries
+  std::vector<base::DomainName> never;      // hosts that no update may put into a category which some rule blocks
+};
+
 // One [list.NAME] as declared. Relative paths are under DIRECTORY/lists.
 struct ListDeclaration {
-  std::string name;        // "ut1"
-  std::string format;      // "squidguard", "hosts", "domains"
-  std::string path;        // a file or a folder, made absolute
-  bool subdomains = true;  // `match` of format domains
-  std::string file;        // where it is declared
+  std::string name;                  // "ut1"
+  std::string format;                // "squidguard", "hosts", "domains"
+  std::string path;                  // a file or a folder, made absolute; of a fetched list: STATE/lists/NAME/current
+  std::string category;              // the category of all its entries, if one is given
+  bool subdomains = true;            // `match` of format domains
+  bool written_by_admin = false;     // it lies in DIRECTORY/lists
+  std::optional<ListUpdate> update;  // of a fetched list
+  std::string file;                  // where it is declared
   std::uint32_t line = 0, column = 0;
 };
-std::vector<ListDeclaration> list_declarations(const ConfigText& config, Diagnostics& diagnostics);
+std::vector<ListDeclaration> list_declarations(const ConfigText& config, const std::string& state,
+                                               Diagnostics& diagnostics);
 
 // What a list file held, for `check` and the log.
 struct ListReport {

@@ -46,7 +46,7 @@ std::optional<std::chrono::seconds> parse_duration(std::string_view text) {
 }
 
 std::optional<unsigned> parse_percent(std::string_view text) {
-  auto percent = scaled(text, {{"%", 1}}, 100);
+  auto percent = scaled(text, {{"%", 1}}, 100'000);
   return percent ? std::optional(static_cast<unsigned>(*percent)) : std::nullopt;
 }
 

@@ -11,6 +11,6 @@ namespace rules {
 std::optional<std::uint64_t> parse_size(std::string_view text);             // "200MB": bytes; B kB MB GB TB
 std::optional<std::uint64_t> parse_rate(std::string_view text);             // "20Mbit": bits a second; kbit Mbit Gbit
 std::optional<std::chrono::seconds> parse_duration(std::string_view text);  // "30m"
-std::optional<unsigned> parse_percent(std::string_view text);               // "30%", at most 100 %
+std::optional<unsigned> parse_percent(std::string_view text);               // "30%"
 
 }  // namespace rules

@@ -52,11 +52,11 @@ struct FromFiles {
   rules::Loaded loaded;
 };
 
-FromFiles load_files(const std::string& directory) {
+FromFiles load_files(const Arguments& arguments) {
   FromFiles result;
-  rules::ConfigText config = rules::read_config(directory, result.diagnostics);
+  rules::ConfigText config = rules::read_config(arguments.config, result.diagnostics);
   if (rules::has_errors(result.diagnostics)) return result;
-  auto lists = rules::list_declarations(config, result.diagnostics);
+  auto lists = rules::list_declarations(config, arguments.state, result.diagnostics);
   auto image = std::make_shared<rules::ListImage>(rules::compile_lists(lists, result.diagnostics));
   result.image.reports = image->reports;
   result.loaded = rules::build(config, image->bytes, image, result.diagnostics);
@@ -90,7 +90,7 @@ std::string told(const rules::Diagnostics& diagnostics) {
 
 int check(const Arguments& arguments) {
   if (!arguments.operands.empty()) return usage_error("check takes no operands");
-  FromFiles files = load_files(arguments.config);
+  FromFiles files = load_files(arguments);
   bool good = !rules::has_errors(files.diagnostics) && files.loaded.snapshot;
   auto errors = std::count_if(files.diagnostics.begin(), files.diagnostics.end(),
                               [](const auto& each) { return each.severity == rules::Severity::error; });
@@ -124,7 +124,7 @@ int check(const Arguments& arguments) {
 }
 
 int explain_from_files(const Arguments& arguments, const base::IpAddress& client) {
-  FromFiles files = load_files(arguments.config);
+  FromFiles files = load_files(arguments);
   if (rules::has_errors(files.diagnostics) || !files.loaded.snapshot)
     return print(arguments, {exit_usage, told(files.diagnostics), {{"diagnostics", to_json(files.diagnostics)}}});
   const policy::Snapshot& snapshot = *files.loaded.snapshot;

@@ -10,14 +10,14 @@ namespace {
 
 std::vector<std::uint8_t> small_image() {
   rules::ImageWriter writer(1);
-  std::uint32_t games = writer.add_source("games", {*writer.tag("category:games")});
-  std::uint32_t list = writer.add_source("list", {*writer.tag("list:x"), *writer.tag("category:games")});
-  writer.add_name(*base::DomainName::parse("example.org"), true, {games, 1});
-  writer.add_name(*base::DomainName::parse("www.example.org"), false, {list, 2});
+  std::uint32_t games = writer.add_source("games", {*writer.tag("category:games")}, 1, false);
+  std::uint32_t list = writer.add_source("list", {*writer.tag("list:x"), *writer.tag("category:games")}, 1, false);
+  writer.add_name(*base::DomainName::parse("example.org"), rules::ImageWriter::Scope::tree, {games, 1});
+  writer.add_name(*base::DomainName::parse("www.example.org"), rules::ImageWriter::Scope::self, {list, 2});
   for (const char* prefix : {"10.0.0.0/8", "10.1.0.0/16", "2001:db8::/32"})
     writer.add_address(*base::IpPrefix::parse(prefix), {games, 3});
   for (const char* path : {"/", "/a", "/a/b", ":8080/"}) writer.add_url("example.org", path, {list, 4});
-  writer.add_expression("[a-z]x", {list, 5});
+  writer.add_expression("[a-z]x", rules::ImageWriter::Over::url, {list, 5});
   return std::move(writer).finish().value();
 }
 

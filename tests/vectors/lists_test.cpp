@@ -38,7 +38,12 @@ class Lists : public testing::Test {
     index_ = std::move(index).value();
   }
   static rules::ListDeclaration declare(std::string name, std::string format, const std::string& path) {
-    return {std::move(name), std::move(format), (lists / path).string(), true, "policy.toml", 1, 1};
+    return {.name = std::move(name),
+            .format = std::move(format),
+            .path = (lists / path).string(),
+            .file = "policy.toml",
+            .line = 1,
+            .column = 1};
   }
   std::vector<std::string> names(policy::TagSet set) const {
     std::vector<std::string> out;

@@ -34,7 +34,7 @@ class BundleTest : public testing::Test {
 
   std::string read() {
     rules::Diagnostics diagnostics;
-    bundle_ = read_bundle(folder_.path(), diagnostics);
+    bundle_ = read_bundle(folder_.path(), folder_.path("state"), diagnostics);
     return lines_of(diagnostics);
   }
   std::string open() {
@@ -104,7 +104,7 @@ TEST_F(BundleTest, AnErrorInAFileMakesNoBundle) {
   folder_.write("sluice.toml", "[network\n");
   read();
   rules::Diagnostics diagnostics;
-  read_bundle(folder_.path(), diagnostics);
+  read_bundle(folder_.path(), folder_.path("state"), diagnostics);
   open_bundle(bundle_, diagnostics);
   EXPECT_TRUE(rules::has_errors(diagnostics));
   std::filesystem::remove(folder_.path("sluice.toml"));

@@ -24,7 +24,13 @@ class CompileLists : public testing::Test {
     index_ = std::move(index).value();
   }
   static ListDeclaration declare(std::string name, std::string format, std::string path, bool subdomains = true) {
-    return {std::move(name), std::move(format), std::move(path), subdomains, "policy.toml", 7, 1};
+    return {.name = std::move(name),
+            .format = std::move(format),
+            .path = std::move(path),
+            .subdomains = subdomains,
+            .file = "policy.toml",
+            .line = 7,
+            .column = 1};
   }
   std::vector<std::string> tags(policy::TagSet set) {
     std::vector<std::string> names;

@@ -37,8 +37,8 @@ class TwoLists : public testing::Test {
   TwoLists()
       : games_(*writer_.tag("category:games")),
         exact_(*writer_.tag("list:exact")),
-        games_file_(writer_.add_source("games/domains", {games_})),
-        exact_file_(writer_.add_source("hosts.txt", {exact_})) {}
+        games_file_(writer_.add_source("games/domains", {games_}, 1, false)),
+        exact_file_(writer_.add_source("hosts.txt", {exact_}, 1, false)) {}
 
   const DomainIndex& index() {
     if (image_.empty()) {
@@ -56,9 +56,9 @@ class TwoLists : public testing::Test {
 };
 
 TEST_F(TwoLists, ExactEntriesHoldNoChildAndTheOthersHoldAll) {
-  writer_.add_name(name("example.org"), true, {games_file_, 1});
-  writer_.add_name(name("example.org"), false, {exact_file_, 5});
-  writer_.add_name(name("www.example.net"), false, {exact_file_, 6});
+  writer_.add_name(name("example.org"), ImageWriter::Scope::tree, {games_file_, 1});
+  writer_.add_name(name("example.org"), ImageWriter::Scope::self, {exact_file_, 5});
+  writer_.add_name(name("www.example.net"), ImageWriter::Scope::self, {exact_file_, 6});
   EXPECT_EQ(index().find(name("example.org")), set_of({games_, exact_}));
   EXPECT_EQ(index().find(name("a.b.example.org")), set_of({games_}));
   EXPECT_EQ(index().find(name("notexample.org")), TagSet{});
@@ -70,9 +70,9 @@ TEST_F(TwoLists, ExactEntriesHoldNoChildAndTheOthersHoldAll) {
 }
 
 TEST_F(TwoLists, CitesEveryLineNearestNameFirst) {
-  writer_.add_name(name("example.org"), true, {games_file_, 9});
-  writer_.add_name(name("example.org"), true, {games_file_, 3});
-  writer_.add_name(name("www.example.org"), false, {exact_file_, 5});
+  writer_.add_name(name("example.org"), ImageWriter::Scope::tree, {games_file_, 9});
+  writer_.add_name(name("example.org"), ImageWriter::Scope::tree, {games_file_, 3});
+  writer_.add_name(name("www.example.org"), ImageWriter::Scope::self, {exact_file_, 5});
   EXPECT_EQ(index().origins(name("www.example.org")),
             (std::vector<ListOrigin>{{exact_, "hosts.txt", 5, "www.example.org"},
                                      {games_, "games/domains", 3, "example.org"},
@@ -114,8 +114,8 @@ TEST_F(TwoLists, UrlsMatchByHostPrefixPortAndQuery) {
 }
 
 TEST_F(TwoLists, ExpressionsAreTriedOverTheWholeUrlWhateverTheCase) {
-  writer_.add_expression("casino[0-9]+", {games_file_, 1});
-  writer_.add_expression("org/x\\?y=1$", {exact_file_, 7});
+  writer_.add_expression("casino[0-9]+", ImageWriter::Over::url, {games_file_, 1});
+  writer_.add_expression("org/x\\?y=1$", ImageWriter::Over::url, {exact_file_, 7});
   EXPECT_EQ(index().find_url(url("CASINO.test", "/Casino22")), set_of({games_}));
   EXPECT_EQ(index().find_url(url("example.org", "/x", "y=1")), set_of({exact_}));
   EXPECT_EQ(index().find_url(url("example.org", "/x", "y=12")), TagSet{});
@@ -135,7 +135,7 @@ TEST(ImageWriter, HasRoomForAsManyTagsAsATagSet) {
   for (std::size_t i = 0; i < TagSet::limit; ++i) all.push_back(*writer.tag("list:" + std::to_string(i)));
   EXPECT_FALSE(writer.tag("list:one too many"));
   EXPECT_EQ(writer.tag("list:511"), all.back());
-  writer.add_name(name("example.org"), true, {writer.add_source("x", all), 1});
+  writer.add_name(name("example.org"), ImageWriter::Scope::tree, {writer.add_source("x", all, 1, false), 1});
   std::vector<std::uint8_t> image = std::move(writer).finish().value();
   TagSet found = DomainIndex::open(image)->find(name("example.org"));
   for (TagId tag : all) EXPECT_TRUE(found.contains(tag)) << tag.value;
@@ -189,11 +189,13 @@ TEST_F(Twin, GivesTheSameAnswers) {
   ImageWriter writer(7);
   std::vector<TagId> tags;
   for (int i = 0; i < 20; ++i) tags.push_back(*writer.tag("category:" + std::to_string(i)));
-  for (TagId tag : tags) writer.add_source("file", {tag});
+  for (TagId tag : tags) writer.add_source("file", {tag}, 1, false);
   for (std::uint32_t line = 1; line <= 600; ++line) {
     TagId tag = tags[pick(20)];
     names.push_back({random_name(), pick(3) != 0, tag});
-    writer.add_name(name(names.back().text), names.back().with_subdomains, {tag.value, line});
+    writer.add_name(name(names.back().text),
+                    names.back().with_subdomains ? ImageWriter::Scope::tree : ImageWriter::Scope::self,
+                    {tag.value, line});
     IpAddress address = random_address();
     prefixes.emplace_back(IpPrefix::masked(address, address.bits() - static_cast<int>(pick(6))), tag);
     writer.add_address(prefixes.back().first, {tag.value, line});

@@ -160,9 +160,17 @@ INSTANTIATE_TEST_SUITE_P(
          "dnsmasq, unbound, "
          "rpz, e2guardian, urls or regex\n"
          "policy.toml:13:7: error: 'path' and 'url' exclude each other\n"
-         "policy.toml:16:7: warning: 'url' is not enforced by this build: list 'd' is not fetched and holds nothing\n"
          "policy.toml:17:9: error: 'match' belongs to format 'domains' only\n"
          "policy.toml:18:7: error: 'format' is missing\n"},
+        {"[list.a]\nformat = 'hosts'\nurl = 'ftp://x.example/'\nevery = '5m'\nmax_shrink = '130%'\nmax_grow = 'x'\n"
+         "never = 'a b'\n[list.b]\nformat = 'squidguard'\npath = 'b'\nevery = '24h'\ncategory = 'ads'\n",
+         "policy.toml:7:7: error: 'ftp://x.example/' is not a URL, expected \"https://...\"\n"
+         "policy.toml:8:9: error: '5m' is not a period of at least 10 minutes, expected \"24h\"\n"
+         "policy.toml:9:14: error: 'max_shrink' is above 100%: a category cannot lose more than it has\n"
+         "policy.toml:10:12: error: 'x' is not a percentage, expected \"30%\"\n"
+         "policy.toml:11:9: error: 'a b' is not a host name\n"
+         "policy.toml:15:9: error: 'every' belongs to a list with 'url'\n"
+         "policy.toml:16:12: error: 'category' does not go with format 'squidguard', whose folders are categories\n"},
     }));
 
 TEST(PolicyErrors, NamesAreCheckedOverAllFiles) {

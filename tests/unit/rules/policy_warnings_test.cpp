@@ -54,12 +54,12 @@ TEST(PolicyWarnings, AreErrorsWhereAMustRuleReliesOnThem) {
       "action = 'warn'\n";
   EXPECT_EQ(
       load(text).said,
-      warn("3:7", "'url' is not enforced by this build: list 'far' is not fetched and holds nothing") +
-          warn("5:7", "tls = \"inspect\" is not enforced by this build: treated as \"sni\", nothing is decrypted") +
+      warn("5:7", "tls = \"inspect\" is not enforced by this build: treated as \"sni\", nothing is decrypted") +
           "policy.toml:9:9: error: 'user:jane' is not enforced by this build: nothing identifies users yet; a \"must\" "
           "rule cannot rely on it\n"
-          "policy.toml:10:7: error: list 'far' (url) is not fetched yet: it holds for nothing so far\n"
-          "policy.toml:10:19: error: category 'x' is in no list that is here; list 'far' (url) is not fetched yet: it "
+          "policy.toml:10:7: warning: list 'far' (url) is not fetched yet: it holds for nothing so far\n"
+          "policy.toml:10:19: warning: category 'x' is in no list that is here; list 'far' (url) is not fetched yet: "
+          "it "
           "holds for nothing so far\n"
           "policy.toml:11:8: error: port 'udp/443' is not enforced by this build: only TCP to [network].ports http and "
           "tls is judged; a \"must\" rule cannot rely on it\n"
@@ -124,8 +124,8 @@ TEST(PolicyWarnings, ListsAndCategories) {
   rules::ImageWriter writer(1);
   auto games = *writer.tag("category:games"), bank = *writer.tag("category:bank"), own = *writer.tag("list:own");
   writer.mark_white(bank);
-  auto source = writer.add_source("own/games/domains", {games, bank, own});
-  writer.add_name(*base::DomainName::parse("arcade.example"), true, {source, 1});
+  auto source = writer.add_source("own/games/domains", {games, bank, own}, 1, false);
+  writer.add_name(*base::DomainName::parse("arcade.example"), rules::ImageWriter::Scope::tree, {source, 1});
   std::vector<std::uint8_t> image = *std::move(writer).finish();
   std::string text =
       "list.own = { format = 'squidguard', path = 'own' }\nlist.none = { format = 'hosts', path = 'none' }\n"

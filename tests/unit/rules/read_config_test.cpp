@@ -81,17 +81,29 @@ TEST_F(ReadConfig, TheZoneTravelsWithTheText) {
     EXPECT_FALSE(rules::unpack_config(std::string_view(packed).substr(0, length)));
 }
 
-TEST_F(ReadConfig, ListPathsAreUnderTheDirectory) {
+TEST_F(ReadConfig, ListPathsAreUnderTheDirectoryAndFetchedOnesUnderTheState) {
   auto config = rules::testing::config_of(
       "list.a = { format = 'domains', path = 'a.txt', match = 'exact' }\n"
-      "list.b = { format = 'squidguard', path = '/var/b' }\nlist.c = { format = 'hosts', url = 'https://c.example/' "
-      "}\n");
-  auto lists = rules::list_declarations(config, diagnostics_);
-  ASSERT_EQ(lists.size(), 2u);
+      "list.b = { format = 'squidguard', path = '/var/b' }\n"
+      "list.c = { format = 'hosts', url = 'https://c.example/', category = 'ads', every = '12h', max_shrink = '30%', "
+      "max_grow = '200%', never = ['Bücher.example'] }\n");
+  auto lists = rules::list_declarations(config, "state", diagnostics_);
+  ASSERT_EQ(lists.size(), 3u);
   EXPECT_EQ(lists[0].path, "/etc/sluice/lists/a.txt");
+  EXPECT_TRUE(lists[0].written_by_admin);
   EXPECT_FALSE(lists[0].subdomains);
   EXPECT_EQ(lists[1].path, "/var/b");
+  EXPECT_FALSE(lists[1].written_by_admin);
+  EXPECT_FALSE(lists[1].update);
   EXPECT_EQ(lists[1].line, 2u);
+  EXPECT_EQ(lists[2].path, "state/lists/c/current");
+  EXPECT_EQ(lists[2].category, "ads");
+  ASSERT_TRUE(lists[2].update);
+  EXPECT_EQ(lists[2].update->every, std::chrono::hours(12));
+  EXPECT_EQ(lists[2].update->max_shrink, 30);
+  EXPECT_EQ(lists[2].update->max_grow, 200);
+  ASSERT_EQ(lists[2].update->never.size(), 1u);
+  EXPECT_EQ(lists[2].update->never[0].text(), "xn--bcher-kva.example");
 }
 
 // An image that has the categories and lists which the examples name.
@@ -99,7 +111,8 @@ std::vector<std::uint8_t> image_with(const std::vector<std::string>& tags) {
   rules::ImageWriter writer(1);
   std::vector<policy::TagId> ids;
   for (const std::string& tag : tags) ids.push_back(*writer.tag(tag));
-  writer.add_name(*base::DomainName::parse("listed.example"), true, {writer.add_source("list", ids), 1});
+  writer.add_name(*base::DomainName::parse("listed.example"), rules::ImageWriter::Scope::tree,
+                  {writer.add_source("list", ids, 1, false), 1});
   return *std::move(writer).finish();
 }
 

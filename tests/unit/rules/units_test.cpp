@@ -18,7 +18,8 @@ TEST(Units, RefusesNumbersWithoutUnitAndOverflow) {
        {"200", "MB", "-1MB", "1.5MB", "200mb", "200MiB", "99999999999999999999MB", "9300000000GB", ""})
     EXPECT_FALSE(rules::parse_size(text)) << text;
   for (const char* text : {"30", "30min", "99999999d"}) EXPECT_FALSE(rules::parse_duration(text)) << text;
-  EXPECT_FALSE(rules::parse_percent("130%"));
+  EXPECT_EQ(rules::parse_percent("130%"), 130u);
+  EXPECT_FALSE(rules::parse_percent("130"));
   EXPECT_FALSE(rules::parse_rate("20MB"));
 }
 
