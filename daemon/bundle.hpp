@@ -1,25 +1,38 @@
-// The admin's files on their way between roles: the configuration's text and the compiled list image, both in sealed
-// memfds. Roles build their own Settings and Snapshot from them; nobody but the supervisor opens a file.
+// The admin's files on their way between roles: the configuration's text in a sealed memfd, the compiled lists as
+// read-only files. Roles build their own Settings and Snapshot from them; nobody but the supervisor opens a file.
 #pragma once
 
-#include <memory>
+#include <string>
+#include <vector>
 
 #include "base/result.hpp"
-#include "base/sys/memory_file.hpp"
 #include "base/sys/unique_fd.hpp"
+#include "daemon/list_store.hpp"
 #include "rules/load.hpp"
 
 namespace sluiced {
 
 struct Bundle {
-  base::sys::UniqueFd config, image;
+  base::sys::UniqueFd config;
+  ListImages lists;
 };
 
-// Reads DIRECTORY and the fetched lists in STATE, has the lists compiled by a child that may read files and nothing else, and packs both. Diagnostics
-// hold all that is wrong; with an error nothing may be made of the bundle.
-Bundle read_bundle(const std::string& directory, const std::string& state, rules::Diagnostics& diagnostics);
+// The files in DIRECTORY as text, with the lists that they declare (fetched ones lie in STATE). With an error in
+// `diagnostics` nothing may be made of it.
+struct ConfigRead {
+  rules::ConfigText text;
+  std::vector<rules::ListDeclaration> lists;
+};
+ConfigRead read_config(const std::string& directory, const std::string& state, rules::Diagnostics& diagnostics);
 
-// Settings and snapshot out of a bundle. The snapshot keeps the image mapped.
+Bundle make_bundle(const rules::ConfigText& text, ListImages lists, rules::Diagnostics& diagnostics);
+
+// All of it at once, for a start: takes the lists as they were compiled last if nothing has changed, else has them
+// compiled and waits. Lists that can't be compiled are a warning if there is an older image, which then is used.
+Bundle read_bundle(const std::string& directory, const std::string& state, ListStore& store,
+                   rules::Diagnostics& diagnostics);
+
+// Settings and snapshot out of a bundle. The snapshot keeps the lists mapped.
 rules::Loaded open_bundle(const Bundle& bundle, rules::Diagnostics& diagnostics);
 
 }  // namespace sluiced

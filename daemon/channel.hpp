@@ -18,7 +18,7 @@ namespace sluiced {
 
 enum class MessageType : std::uint8_t {
   // supervisor -> gateway
-  policy = 1,       // fds: config text, list image; the answer is policy_live or policy_refused
+  policy = 1,       // fds: config text, list image, source map; the answer is policy_live or policy_refused
   peer = 2,         // fd: a channel to the other role (gateway <-> keeper), replacing an older one
   drain = 3,        // stop accepting, let running flows end, exit
   beat_now = 4,     // the ruleset is fresh: renew the heartbeat at once

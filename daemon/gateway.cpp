@@ -123,7 +123,10 @@ void Gateway::adopt(Message& message) {
   if (message.fds.empty()) return;
   Bundle bundle;
   bundle.config = std::move(message.fds[0]);
-  if (message.fds.size() > 1) bundle.image = std::move(message.fds[1]);
+  if (message.fds.size() > 2) {
+    bundle.lists.image = std::move(message.fds[1]);
+    bundle.lists.sources = std::move(message.fds[2]);
+  }
   rules::Diagnostics diagnostics;
   rules::Loaded loaded = open_bundle(bundle, diagnostics);
   if (!loaded.snapshot) {  // the supervisor has built the same text: this is our bug or no memory

@@ -47,6 +47,8 @@ base::Result<Account> look_up_account(const std::string& user) {
 }
 
 base::Result<> drop_to(const Account& account, std::initializer_list<int> capabilities) {
+  int death_signal = 0;  // the kernel forgets it with the account (commit_creds): prctl(2), PR_SET_PDEATHSIG
+  prctl(PR_GET_PDEATHSIG, &death_signal);
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return failed("PR_SET_NO_NEW_PRIVS");
   for (cap_value_t each = 0; each <= CAP_LAST_CAP; ++each) {
     bool kept = std::find(capabilities.begin(), capabilities.end(), each) != capabilities.end();
@@ -60,6 +62,7 @@ base::Result<> drop_to(const Account& account, std::initializer_list<int> capabi
   }
   if (!set_capabilities(capabilities)) return failed("cap_set_proc");
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return failed("PR_SET_DUMPABLE");
+  prctl(PR_SET_PDEATHSIG, death_signal);
   return base::Nothing{};
 }
 

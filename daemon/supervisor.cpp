@@ -60,6 +60,7 @@ int Supervisor::run() {
 }
 
 base::Result<> Supervisor::begin() {
+  store_.begin();
   auto loaded = load();
   if (!loaded) return loaded;
   if (geteuid() != 0)
@@ -186,7 +187,10 @@ void Supervisor::send_kernel_lane() {
 void Supervisor::send_policy() {
   if (!gateway_.child) return;
   std::vector<int> fds = {bundle_.config.get()};
-  if (bundle_.image) fds.push_back(bundle_.image.get());
+  if (bundle_.lists.image && bundle_.lists.sources) {
+    fds.push_back(bundle_.lists.image.get());
+    fds.push_back(bundle_.lists.sources.get());
+  }
   gateway_.child->channel.send(MessageType::policy, warnings_, std::move(fds));
 }
 
@@ -226,10 +230,14 @@ void Supervisor::answer_reloads(const Message& from_gateway) {
     if (!refused && each.digest != from_gateway.text) return false;
     if (refused)
       each.reply = {2, "the gateway keeps its old policy: " + from_gateway.text + "\n", {{"error", from_gateway.text}}};
-    if (keeper_.child)
-      keeper_.child->channel.send(MessageType::answer, each.number + "\n" + control::to_line(each.reply));
+    answer(each.number, each.reply);
     return true;
   });
+}
+
+// The number is the keeper's own; it goes back as it came.
+void Supervisor::answer(const std::string& number, const control::Reply& reply) {
+  if (keeper_.child) keeper_.child->channel.send(MessageType::answer, number + "\n" + control::to_line(reply));
 }
 
 void Supervisor::hear_keeper() {
@@ -238,23 +246,13 @@ void Supervisor::hear_keeper() {
     Channel::State state = keeper_.child->channel.receive(message);
     if (state == Channel::State::closed) loop_.remove(keeper_.child->channel.fd());
     if (state != Channel::State::message) return;
-    control::Reply reply;
     if (message.type == MessageType::reload) {
-      reply = reload();
-      if (reply.exit == 0) {
-        announced_.push_back({message.text, snapshot_->digest, std::move(reply)});
-        continue;
-      }
+      ask_for_reload(Change::files, message.text);
     } else if (message.type == MessageType::down) {
       logging::notice("down: every rule is removed, then we stop");
       stop(true);
-      reply.text = "every rule of sluice is removed; traffic flows unfiltered\n";
-      reply.data = {{"down", true}};
-    } else {
-      continue;
+      answer(message.text, {exit_ok, "every rule of sluice is removed; traffic flows unfiltered\n", {{"down", true}}});
     }
-    // The number is the keeper's own; it goes back as it came.
-    if (keeper_.child) keeper_.child->channel.send(MessageType::answer, message.text + "\n" + control::to_line(reply));
   }
 }
 
@@ -267,7 +265,7 @@ void Supervisor::hear_signals() {
         stop(false);
         break;
       case SIGHUP:
-        log_lines(reload().text, logging::Level::notice);
+        ask_for_reload(Change::files, {}, true);
         break;
       case SIGUSR1:
         if (keeper_.child) keeper_.child->channel.send(MessageType::reopen_log);
@@ -284,6 +282,7 @@ void Supervisor::hear_signals() {
 }
 
 void Supervisor::child_ended(pid_t pid, int status) {
+  if (compiler_.ended(pid, status)) return;
   for (Role* role : {&gateway_, &keeper_}) {
     if (!role->child || role->child->pid != pid) continue;
     loop_.remove(role->child->channel.fd());

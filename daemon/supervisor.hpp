@@ -15,6 +15,8 @@
 
 #include "control/protocol.hpp"
 #include "daemon/bundle.hpp"
+#include "daemon/list_compiler.hpp"
+#include "daemon/list_store.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/options.hpp"
 #include "daemon/process.hpp"
@@ -25,7 +27,7 @@ namespace sluiced {
 
 class Supervisor {
  public:
-  explicit Supervisor(const Options& options) : options_(options) {}
+  explicit Supervisor(const Options& options) : options_(options), store_(options.state), compiler_(loop_, store_) {}
   int run();
 
  private:
@@ -61,7 +63,22 @@ class Supervisor {
   void child_ended(pid_t pid, int status);
   void tend();  // once a second: dead roles, a hung gateway, our rules
 
-  control::Reply reload();
+  // What a reload is about. One runs at a time; what is asked meanwhile is the next one.
+  enum class Change { files, lists };  // the admin's files; the lists alone, under the configuration in force
+  struct Reload {
+    Change change = Change::lists;
+    std::vector<std::string> numbers;  // of the keeper's requests that wait for it
+    bool by_signal = false;
+    rules::ConfigText text;
+    rules::Diagnostics diagnostics;
+  };
+  void ask_for_reload(Change change, std::optional<std::string> number = {}, bool by_signal = false);
+  void begin_reload();
+  void finish_reload(ListImages lists);
+  void refuse_reload(std::string why);
+  void end_reload(control::Reply reply);
+  std::optional<ListImages> lists_in_force() const;
+  void answer(const std::string& number, const control::Reply& reply);
   void stop(bool leave_nothing);
   void finish();
 
@@ -74,6 +91,9 @@ class Supervisor {
   base::sys::UniqueFd lock_, signals_, control_;
   base::sys::UniqueFd labels_;  // of the kernel lane's running flows (flow_labels.hpp)
   Ear signal_ear_, route_ear_;
+  ListStore store_;
+  ListCompiler compiler_;
+  std::optional<Reload> reload_, next_reload_;
   Bundle bundle_;
   rules::Settings settings_;
   std::shared_ptr<const policy::Snapshot> snapshot_;

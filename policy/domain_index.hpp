@@ -33,7 +33,7 @@ class DomainIndex {
   DomainIndex() = default;  // holds nothing
   // The image must outlive the index and all its copies. Malformed errors name what is wrong with it; after that
   // no look-up reads outside of it, whatever it holds.
-  static base::Result<DomainIndex> open(base::Bytes image);
+  static base::Result<DomainIndex> open(base::Bytes image, base::Bytes sources = {});
 
   // Every tag that holds the name or one of its parents, on label boundaries. Entries that are exact hold no child.
   TagSet find(const base::DomainName& name) const;

@@ -59,7 +59,7 @@ bool all_below(const image::Table<std::uint32_t>& values, std::size_t limit) {
 
 }  // namespace
 
-base::Result<DomainIndex> DomainIndex::open(base::Bytes image) {
+base::Result<DomainIndex> DomainIndex::open(base::Bytes image, base::Bytes) {
   DomainIndex index;
   if (base::Result<> header = index.check_header(image); !header) return std::move(header).error();
   if (base::Result<> tags = index.check_tags(); !tags) return std::move(tags).error();

@@ -41,9 +41,9 @@ void read_zone(const ConfigText& config, const PolicyTree& tree, policy::Zone& z
     error(diagnostics, place, "time zone file " + file.path + ": " + parsed.error().message);
 }
 
-void read_image(base::Bytes image, Draft& draft, Diagnostics& diagnostics) {
-  if (image.empty()) return;
-  auto index = policy::DomainIndex::open(image);
+void read_image(const ListBytes& lists, Draft& draft, Diagnostics& diagnostics) {
+  if (lists.image.empty()) return;
+  auto index = policy::DomainIndex::open(lists.image, lists.sources);
   if (!index) return error(diagnostics, {}, "list image: " + index.error().message);
   const std::vector<std::string>& tags = index->tag_names();
   if (tags.size() > policy::TagSet::limit)
@@ -110,8 +110,7 @@ void sort(Diagnostics& diagnostics, const ConfigText& config) {
 
 }  // namespace
 
-Loaded build(const ConfigText& config, base::Bytes image, std::shared_ptr<const void> image_owner,
-             Diagnostics& diagnostics) {
+Loaded build(const ConfigText& config, ListBytes lists, Diagnostics& diagnostics) {
   Draft draft;
   TomlFile sluice = parse_toml(config.sluice, diagnostics);
   draft.settings_whole = sluice.whole;
@@ -124,7 +123,7 @@ Loaded build(const ConfigText& config, base::Bytes image, std::shared_ptr<const 
   PolicyTree tree = gather_policy(config, diagnostics);
   draft.policy_whole = tree.whole;
 
-  read_image(image, draft, diagnostics);
+  read_image(lists, draft, diagnostics);
   declare_lists(tree, draft, diagnostics);
   read_zone(config, tree, draft.snapshot.zone, diagnostics);
   read_schedules(tree, draft, diagnostics);
@@ -138,8 +137,8 @@ Loaded build(const ConfigText& config, base::Bytes image, std::shared_ptr<const 
   sort(diagnostics, config);
   Loaded loaded{std::move(draft.settings), nullptr};
   if (has_errors(diagnostics)) return loaded;
-  draft.snapshot.digest = digest_of(config, image);
-  draft.snapshot.index_owner = std::move(image_owner);
+  draft.snapshot.digest = digest_of(config, lists.image);
+  draft.snapshot.index_owner = std::move(lists.owner);
   loaded.snapshot = std::make_shared<const policy::Snapshot>(std::move(draft.snapshot));
   return loaded;
 }

@@ -72,7 +72,8 @@ struct ListReport {
   std::vector<std::string> notes;  // "line 12: not a host name: foo bar", at most 20 a file
 };
 struct ListImage {
-  std::vector<std::uint8_t> bytes;  // what policy::DomainIndex::open reads
+  std::vector<std::uint8_t> bytes;    // what policy::DomainIndex::open reads
+  std::vector<std::uint8_t> sources;  // which line of which file, for explain
   std::vector<ListReport> reports;
 };
 ListImage compile_lists(const std::vector<ListDeclaration>& lists, Diagnostics& diagnostics);
@@ -81,9 +82,13 @@ struct Loaded {
   Settings settings;
   std::shared_ptr<const policy::Snapshot> snapshot;  // null if there are errors
 };
-// `image` must stay valid as long as `image_owner` lives; the snapshot keeps that. An empty image holds nothing.
-Loaded build(const ConfigText& config, base::Bytes image, std::shared_ptr<const void> image_owner,
-             Diagnostics& diagnostics);
+// The compiled lists as files or memory hold them; both stay valid as long as `owner` lives, which the snapshot keeps.
+// An empty image holds nothing; without `sources` nobody can say where an entry stands.
+struct ListBytes {
+  base::Bytes image, sources;
+  std::shared_ptr<const void> owner;
+};
+Loaded build(const ConfigText& config, ListBytes lists, Diagnostics& diagnostics);
 
 // Names that a block page may use, and the page used when the admin has none.
 extern const std::vector<std::string_view> block_page_names;

@@ -59,7 +59,7 @@ FromFiles load_files(const Arguments& arguments) {
   auto lists = rules::list_declarations(config, arguments.state, result.diagnostics);
   auto image = std::make_shared<rules::ListImage>(rules::compile_lists(lists, result.diagnostics));
   result.image.reports = image->reports;
-  result.loaded = rules::build(config, image->bytes, image, result.diagnostics);
+  result.loaded = rules::build(config, {image->bytes, image->sources, image}, result.diagnostics);
   // The phases may find the same thing.
   rules::Diagnostics once;
   for (const rules::Diagnostic& each : result.diagnostics) {

@@ -28,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   rules::Diagnostics diagnostics;
   rules::list_declarations(config, "state", diagnostics);
-  rules::Loaded loaded = rules::build(config, {}, nullptr, diagnostics);
+  rules::Loaded loaded = rules::build(config, {}, diagnostics);
   for (const rules::Diagnostic& each : diagnostics) require(!each.message.empty());
   require((loaded.snapshot == nullptr) == rules::has_errors(diagnostics));
   if (!loaded.snapshot) return 0;

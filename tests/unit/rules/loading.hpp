@@ -33,7 +33,7 @@ inline ConfigText config_of(std::string policy, std::string sluice = plain_sluic
 inline Outcome load(const ConfigText& config, base::Bytes image = {}) {
   Diagnostics diagnostics;
   Outcome outcome;
-  outcome.loaded = build(config, image, nullptr, diagnostics);
+  outcome.loaded = build(config, {image, {}, nullptr}, diagnostics);
   outcome.said = lines_of(diagnostics);
   return outcome;
 }
