@@ -17,7 +17,7 @@
 namespace sluiced {
 
 enum class MessageType : std::uint8_t {
-  // supervisor -> gateway
+  // supervisor -> gateway; the helper gets `policy` and `peer` too
   policy = 1,       // fds: config text, list image, source map; the answer is policy_live or policy_refused
   peer = 2,         // fd: a channel to the other role (gateway <-> keeper), replacing an older one
   drain = 3,        // stop accepting, let running flows end, exit
@@ -31,15 +31,20 @@ enum class MessageType : std::uint8_t {
   control_socket = 20,  // fd: the listening control socket
   log_settings = 21,    // text: "json|squid\nPATH\nLEVEL"
   reopen_log = 22,
-  answer = 23,  // text: request number, newline, reply JSON; fd instead when large
+  answer = 23,       // text: request number, newline, reply JSON; fd instead when large
+  helper_peer = 24,  // fd: a channel to the helper, replacing an older one
   // keeper -> supervisor: fixed verbs, text is only the request's number
   reload = 30,
   down = 31,
   // gateway -> keeper
   access_lines = 40,  // text: whole lines
   reply = 41,         // text: request number, newline, reply JSON; fd instead when large
-  // keeper -> gateway
+  // keeper -> gateway, keeper -> helper (which answers with `reply`)
   query = 50,  // text: request number, newline, request JSON
+  // helper -> supervisor: a list has a new version
+  lists_changed = 60,
+  // helper -> keeper: what `status` shall say about lists; text: lines
+  list_trouble = 61,
 };
 
 struct Message {

@@ -155,6 +155,11 @@ Reply status(const GatewayView& view, const control::Request& request) {
   }
   if (!view.heartbeat_complaint.empty()) text += "heartbeat    " + view.heartbeat_complaint + "\n";
   if (lost != 0) text += "access log   " + std::to_string(lost) + " lines lost\n";
+  if (std::string trouble = argument("list_trouble"); !trouble.empty()) {
+    for (std::string_view line : base::split(trouble, '\n'))
+      if (!line.empty()) text += "lists        " + std::string(line) + "\n";
+    data["list_trouble"] = trouble;
+  }
   if (!argument("log_trouble").empty()) {
     text += "access log   " + argument("log_trouble") + "\n";
     data["log_trouble"] = argument("log_trouble");

@@ -18,7 +18,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t most_peers = 64;
-constexpr base::Duration patience = 30s;  // with a peer, and with whoever must answer it (a reload compiles lists)
+constexpr base::Duration patience = 30s;        // with a peer, and with whoever must answer it
+constexpr base::Duration long_patience = 900s;  // with whoever compiles or fetches lists
 
 std::string failure(int exit, std::string text) {
   control::Json data = {{"error", text}};
@@ -32,6 +33,7 @@ Keeper::Keeper() : supervisor_(base::sys::UniqueFd(role_channel_fd)) {}
 int Keeper::run() {
   supervisor_ear_.hear = [this] { hear_supervisor(); };
   gateway_ear_.hear = [this] { hear_gateway(); };
+  helper_ear_.hear = [this] { hear_helper(); };
   control_ear_.hear = [this] { accept_peer(); };
   loop_.add(supervisor_.fd(), EPOLLIN, &supervisor_ear_);
   loop_.every(1s, [this] { drop_stale_peers(); });
@@ -63,6 +65,14 @@ void Keeper::hear_supervisor() {
         gateway_ = Channel(std::move(message.fds[0]));
         loop_.add(gateway_.fd(), EPOLLIN, &gateway_ear_);
         break;
+      case MessageType::helper_peer:
+        if (helper_) loop_.remove(helper_.fd());
+        helper_.close();
+        list_trouble_.clear();
+        if (message.fds.empty()) break;  // there is no helper any more
+        helper_ = Channel(std::move(message.fds[0]));
+        loop_.add(helper_.fd(), EPOLLIN, &helper_ear_);
+        break;
       case MessageType::log_settings: {
         auto fields = base::split(message.text, '\n');
         if (fields.size() < 2) break;
@@ -93,6 +103,20 @@ void Keeper::hear_gateway() {
       return;
     }
     if (message.type == MessageType::access_lines) log_.write(message.text);
+    if (message.type == MessageType::reply) reply_from(message.text);
+  }
+}
+
+void Keeper::hear_helper() {
+  Message message;
+  while (helper_) {
+    Channel::State state = helper_.receive(message);
+    if (state == Channel::State::empty) return;
+    if (state == Channel::State::closed) {
+      loop_.remove(helper_.fd());
+      return helper_.close();
+    }
+    if (message.type == MessageType::list_trouble) list_trouble_ = std::move(message.text);
     if (message.type == MessageType::reply) reply_from(message.text);
   }
 }
@@ -139,6 +163,7 @@ void Keeper::ask(Peer& peer) {
   if (!request) return reply(peer.number, failure(2, "bad request: " + request.error().message));
   std::string number = std::to_string(peer.number);
   bool passed_on = false;
+  peer.may_take_long = request->verb == "reload" || request->verb == "list update";
   if (request->verb == "reload") {
     passed_on = supervisor_.send(MessageType::reload, number);
   } else if (request->verb == "down") {
@@ -147,8 +172,12 @@ void Keeper::ask(Peer& peer) {
     if (request->verb == "status") {
       request->args["log_lines_lost"] = std::to_string(log_.lost());
       request->args["log_trouble"] = log_.trouble();
+      request->args["list_trouble"] = list_trouble_;
     }
     passed_on = gateway_.send(MessageType::query, number + "\n" + control::to_line(*request));
+  } else if (request->verb.starts_with("list ")) {
+    if (!helper_) return reply(peer.number, failure(1, "no list has a url, so nothing fetches lists"));
+    passed_on = helper_.send(MessageType::query, number + "\n" + control::to_line(*request));
   } else {
     return reply(peer.number, failure(2, "the daemon knows no verb '" + request->verb + "'"));
   }
@@ -182,7 +211,7 @@ void Keeper::write_out(Peer& peer) {
 void Keeper::drop_stale_peers() {
   std::vector<std::uint64_t> stale;
   for (auto& [number, peer] : peers_)
-    if (loop_.now() - peer->since > patience) stale.push_back(number);
+    if (loop_.now() - peer->since > (peer->may_take_long ? long_patience : patience)) stale.push_back(number);
   for (std::uint64_t number : stale) drop(number);
 }
 

@@ -32,12 +32,14 @@ class Keeper {
     std::uint64_t number = 0;
     std::string input, output;
     bool asked = false;
+    bool may_take_long = false;  // lists are compiled or fetched
     base::Monotonic since{};
     void ready(std::uint32_t events) override;
   };
 
   void hear_supervisor();
   void hear_gateway();
+  void hear_helper();
   void accept_peer();
   void peer_ready(Peer& peer);
   void ask(Peer& peer);
@@ -48,10 +50,11 @@ class Keeper {
   void drop(std::uint64_t number);
 
   Loop loop_;
-  Channel supervisor_, gateway_;
-  Ear supervisor_ear_, gateway_ear_, control_ear_;
+  Channel supervisor_, gateway_, helper_;
+  Ear supervisor_ear_, gateway_ear_, helper_ear_, control_ear_;
   base::sys::UniqueFd control_;
   AccessLog log_;
+  std::string list_trouble_;  // lines for `status`
   std::map<std::uint64_t, std::unique_ptr<Peer>> peers_;
   std::uint64_t next_number_ = 1;
 };

@@ -82,7 +82,8 @@ std::optional<ListImages> ListStore::find(const std::vector<rules::ListDeclarati
 
 base::Result<ListStore::Writing> ListStore::create() {
   Writing files;
-  files.suffix = half_written + std::to_string(getpid()) + "." + std::to_string(++number_);
+  static std::uint64_t number = 0;  // of this process, which may have several stores
+  files.suffix = half_written + std::to_string(getpid()) + "." + std::to_string(++number);
   for (auto [name, fd] : {std::pair{image_name, &files.image}, std::pair{sources_name, &files.sources}}) {
     std::string file = path(name, files.suffix);
     fd->reset(::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));

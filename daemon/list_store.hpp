@@ -7,7 +7,6 @@
 // Where nothing can be written (a full disk, a read-only one) the image lives in memory and is compiled at each start.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -54,7 +53,6 @@ class ListStore {
   [[noreturn]] void keep_in_child(const ListImages& images) const;
 
   std::string state_;
-  std::uint64_t number_ = 0;
 };
 
 }  // namespace sluiced

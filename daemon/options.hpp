@@ -24,5 +24,6 @@ int run_supervisor(const Options& options);
 int run_boot(const Options& options);
 int run_gateway(const Options& options);
 int run_keeper(const Options& options);
+int run_helper(const Options& options);
 
 }  // namespace sluiced

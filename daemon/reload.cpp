@@ -109,6 +109,7 @@ void Supervisor::finish_reload(ListImages lists) {
   warnings_ = tell(diagnostics);
   logging::set_level(settings_.log.level);
   send_policy();
+  if (reload_->change == Change::files) tend_helper();
   store_.keep(bundle_.lists);
   prepare_log_directory();
   send_log_settings();

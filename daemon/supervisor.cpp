@@ -18,6 +18,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/sys/memory_file.hpp"
 #include "base/text.hpp"
 #include "daemon/diagnostic_text.hpp"
 #include "daemon/flow_labels.hpp"
@@ -96,7 +97,10 @@ base::Result<> Supervisor::begin() {
   loop_.add(ruleset_.fd(), EPOLLIN, &route_ear_);
   gateway_.ear.hear = [this] { hear_gateway(); };
   keeper_.ear.hear = [this] { hear_keeper(); };
-  for (Role* role : {&keeper_, &gateway_}) {
+  helper_.ear.hear = [this] { hear_helper(); };
+  tend_helper();
+  for (Role* role : {&keeper_, &gateway_, &helper_}) {
+    if (role == &helper_ && !needs_helper_) continue;
     auto started = start(*role);
     if (!started) return started;
   }
@@ -156,12 +160,17 @@ base::Result<> Supervisor::start(Role& role) {
   if (&role == &keeper_) {
     if (live_) role.child->channel.send(MessageType::control_socket, {}, {control_.get()});
     send_log_settings();
+  } else if (&role == &helper_) {
+    role.child->channel.send(MessageType::policy, {}, {bundle_.config.get()});
+    introduce_helper();
+    return base::Nothing{};
   } else {
     gateway_alive_ = loop_.now();
     send_kernel_lane();
     send_policy();
   }
   introduce();
+  if (&role == &keeper_) introduce_helper();
   return base::Nothing{};
 }
 
@@ -171,6 +180,48 @@ void Supervisor::introduce() {
   if (!pair) return logging::error(pair.error().message);
   gateway_.child->channel.send(MessageType::peer, {}, {pair->first.fd()});
   keeper_.child->channel.send(MessageType::peer, {}, {pair->second.fd()});
+}
+
+void Supervisor::introduce_helper() {
+  if (!helper_.child || !keeper_.child) return;
+  auto pair = Channel::make_pair();
+  if (!pair) return logging::error(pair.error().message);
+  helper_.child->channel.send(MessageType::peer, {}, {pair->first.fd()});
+  keeper_.child->channel.send(MessageType::helper_peer, {}, {pair->second.fd()});
+}
+
+// After each change of the configuration.
+void Supervisor::tend_helper() {
+  rules::Diagnostics ignored;
+  needs_helper_ = false;
+  auto config = base::sys::MappedFile::map(bundle_.config.get());
+  auto text = config ? rules::unpack_config(base::as_text(config->bytes())) : std::nullopt;
+  if (text)
+    for (const rules::ListDeclaration& list : rules::list_declarations(*text, options_.state, ignored))
+      needs_helper_ |= list.update.has_value();
+  if (needs_helper_) {
+    std::string lists = options_.state + "/lists";
+    std::error_code error;
+    std::filesystem::create_directories(lists, error);
+    if (error || lchown(lists.c_str(), account_.uid, account_.gid) != 0)
+      logging::warning("cannot make " + lists +
+                       " for the lists that are fetched: " + (error ? error.message() : std::strerror(errno)));
+    if (helper_.child) helper_.child->channel.send(MessageType::policy, {}, {bundle_.config.get()});
+  } else if (helper_.child) {
+    loop_.remove(helper_.child->channel.fd());
+    helper_.child->channel.close();  // it ends by itself
+    if (keeper_.child) keeper_.child->channel.send(MessageType::helper_peer);
+  }
+}
+
+void Supervisor::hear_helper() {
+  Message message;
+  while (helper_.child) {
+    Channel::State state = helper_.child->channel.receive(message);
+    if (state == Channel::State::closed) loop_.remove(helper_.child->channel.fd());
+    if (state != Channel::State::message) return;
+    if (message.type == MessageType::lists_changed) ask_for_reload(Change::lists);
+  }
 }
 
 // Labels count LAN interfaces by their place in the settings: other interfaces, other labels.
@@ -283,11 +334,11 @@ void Supervisor::hear_signals() {
 
 void Supervisor::child_ended(pid_t pid, int status) {
   if (compiler_.ended(pid, status)) return;
-  for (Role* role : {&gateway_, &keeper_}) {
+  for (Role* role : {&gateway_, &keeper_, &helper_}) {
     if (!role->child || role->child->pid != pid) continue;
     loop_.remove(role->child->channel.fd());
     role->child.reset();
-    if (stopping_) return;
+    if (stopping_ || (role == &helper_ && !needs_helper_)) return;
     std::string how = WIFSIGNALED(status) ? std::string("killed by ") + strsignal(WTERMSIG(status))
                                           : "exit status " + std::to_string(WEXITSTATUS(status));
     if (role == &gateway_ && !live_) {  // it never worked: no use trying again, and its own words are in the log
@@ -310,8 +361,9 @@ void Supervisor::tend() {
     if (gone || now > stop_by_ + 2s) loop_.stop();
     return;
   }
-  for (Role* role : {&keeper_, &gateway_}) {
+  for (Role* role : {&keeper_, &gateway_, &helper_}) {
     if (role->child || now < role->start_again) continue;
+    if (role == &helper_ && !needs_helper_) continue;
     auto started = start(*role);
     if (!started) {
       logging::error("the " + role->name + " cannot be started: " + started.error().message);

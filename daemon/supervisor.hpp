@@ -51,7 +51,10 @@ class Supervisor {
   void prepare_log_directory();
 
   base::Result<> start(Role& role);
-  void introduce();  // a fresh channel between gateway and keeper
+  void introduce();         // a fresh channel between gateway and keeper
+  void introduce_helper();  // and one between helper and keeper
+  void tend_helper();       // there is one while some list is fetched
+  void hear_helper();
   std::string labels_path() const;
   void send_kernel_lane();
   void send_policy();
@@ -101,7 +104,8 @@ class Supervisor {
   Account account_;
   RulesetKeeper ruleset_;
 
-  Role gateway_{.name = "gateway"}, keeper_{.name = "keeper"};
+  Role gateway_{.name = "gateway"}, keeper_{.name = "keeper"}, helper_{.name = "helper"};
+  bool needs_helper_ = false;  // some list is fetched
   base::Monotonic gateway_alive_{};
   bool live_ = false;  // the gateway has adopted a first policy
   // Reloads that are answered once the gateway judges by them.

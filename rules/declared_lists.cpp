@@ -49,6 +49,9 @@ void read_source(TableReader& reader, DeclaredList& list, const ListFolders& fol
   }
   if (!url) return;
   declared.update.emplace();
+  if (declared.name.find('/') != std::string::npos || declared.name.starts_with('.'))
+    error(diagnostics, list.place,
+          "'" + declared.name + "' cannot be the name of a list with 'url': it becomes a folder's name");
   declared.update->url = url->value;
   declared.path = folders.fetched + "/" + declared.name + "/current";
   if (!url->value.starts_with("https://") && !url->value.starts_with("http://"))

@@ -21,15 +21,12 @@ void print_usage(std::FILE* out) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  static const option options[] = {{"config", required_argument, nullptr, 'c'},
-                                   {"state", required_argument, nullptr, 's'},
-                                   {"run", required_argument, nullptr, 'r'},
-                                   {"json", no_argument, nullptr, 'j'},
-                                   {"client", required_argument, nullptr, 'C'},
-                                   {"time", required_argument, nullptr, 't'},
-                                   {"version", no_argument, nullptr, 'v'},
-                                   {"help", no_argument, nullptr, 'h'},
-                                   {nullptr, 0, nullptr, 0}};
+  static const option options[] = {
+      {"config", required_argument, nullptr, 'c'}, {"state", required_argument, nullptr, 's'},
+      {"run", required_argument, nullptr, 'r'},    {"json", no_argument, nullptr, 'j'},
+      {"client", required_argument, nullptr, 'C'}, {"time", required_argument, nullptr, 't'},
+      {"force", no_argument, nullptr, 'f'},        {"version", no_argument, nullptr, 'v'},
+      {"help", no_argument, nullptr, 'h'},         {nullptr, 0, nullptr, 0}};
   Arguments arguments;
   for (int option; (option = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
     switch (option) {
@@ -51,6 +48,9 @@ int main(int argc, char** argv) {
         break;
       case 't':
         arguments.options["time"] = optarg;
+        break;
+      case 'f':
+        arguments.options["force"] = "yes";
         break;
       case 'v':
         std::puts("sluicectl " SLUICE_VERSION);

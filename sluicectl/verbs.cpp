@@ -12,6 +12,8 @@
 #include "netfilter/backend.hpp"
 #include "netfilter/policy_route.hpp"
 #include "rules/load.hpp"
+#include "sluicectl/answer.hpp"
+#include "sluicectl/list_verbs.hpp"
 
 namespace sluicectl {
 namespace {
@@ -19,30 +21,7 @@ namespace {
 using control::Json;
 using control::Reply;
 
-constexpr int answer_patience_s = 10;
 constexpr int reload_patience_s = 330;  // lists are compiled first
-
-int usage_error(const std::string& message) {
-  std::fprintf(stderr, "sluicectl: %s\n", message.c_str());
-  return exit_usage;
-}
-
-int print(const Arguments& arguments, const Reply& reply) {
-  if (arguments.json) {
-    std::puts(reply.data.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
-  } else {
-    std::fputs(reply.text.c_str(), reply.exit == exit_usage ? stderr : stdout);
-  }
-  return reply.exit;
-}
-
-int ask_daemon(const Arguments& arguments, const control::Request& request, int patience_s) {
-  auto reply = control::ask(arguments.run + "/control.sock", request, patience_s);
-  if (reply) return print(arguments, *reply);
-  if (arguments.json) std::puts(Json{{"error", reply.error().message}}.dump(2).c_str());
-  std::fprintf(stderr, "sluicectl: %s\n", reply.error().message.c_str());
-  return exit_unreachable;
-}
 
 // --- with the files alone
 
@@ -199,6 +178,7 @@ int down(const Arguments& arguments) {
 const std::vector<Verb> verbs = {
     {"check", "[--config DIR]", "every error and warning of the configuration files", check},
     {"explain", "--client ADDRESS [--time T] URL|HOST", "who, which rule, which list, and why", explain},
+    {"list", "stats|update [NAME...] [--force]|rollback NAME", "the lists that are fetched", list},
     {"reload", "", "the new files go live, or nothing changes", reload},
     {"status", "", "what is in force, and how it goes", status},
     {"connections", "", "what is open now", connections},

@@ -1,0 +1,82 @@
+// The helper role: fetches lists. It has no privilege and its own network access; what it downloads is parsed here and
+// by the list compiler, never by root. It is started only when some list has a `url`, and when it is gone lists stay as
+// they are and traffic flows.
+//
+// Each list is asked for when it is missing, then every `every` and up to a tenth more (not all gateways of a school
+// district at once), after a failure sooner: 1 min, 2, 4, ... up to `every`. Downloads run one after the other on a thread
+// of their own, so that questions are answered meanwhile. The times of checks are kept, so that restarts do not ask again;
+// waiting is by the monotonic clock, so that a clock that jumps does not either.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "control/protocol.hpp"
+#include "daemon/channel.hpp"
+#include "daemon/fetched_list.hpp"
+#include "daemon/loop.hpp"
+#include "daemon/options.hpp"
+
+namespace sluiced {
+
+class Helper {
+ public:
+  explicit Helper(const Options& options);
+  ~Helper();
+  int run();
+
+ private:
+  struct Ear final : Watcher {
+    std::function<void()> hear;
+    void ready(std::uint32_t) override { hear(); }
+  };
+  struct Entry {
+    FetchedList list;
+    base::Monotonic due{};
+    ListState shown;                   // what questions are answered from while the thread works
+    std::vector<std::string> waiting;  // numbers of requests that wait for its check
+    bool force = false;
+  };
+
+  void hear_supervisor();
+  void hear_keeper();
+  void adopt(const Message& message);
+  void answer(const std::string& number, const control::Request& request);
+  control::Reply stats() const;
+  void ask_to_update(const std::string& number, const control::Request& request);
+  control::Reply roll_back(const control::Request& request);
+  Entry* find(const std::string& name);
+
+  void tend();
+  void work_on(Entry& entry);
+  void finish(Entry& entry, bool changed);
+  void schedule(Entry& entry);
+  void tell_outcome(const Entry& entry);
+  void write_history(const Entry& entry);
+  void send_trouble();
+  void reply(const std::string& number, const control::Reply& reply);
+
+  const Options options_;
+  Loop loop_;
+  Channel supervisor_, keeper_;
+  Ear supervisor_ear_, keeper_ear_;
+  std::vector<std::unique_ptr<Entry>> lists_;
+  std::vector<std::string> refused_;
+  struct Waiting {
+    std::string number;
+    std::vector<std::string> lists;  // not done yet
+    std::vector<std::string> asked;
+  };
+  std::vector<Waiting> waiting_;
+  std::string trouble_;
+  Entry* working_ = nullptr;
+  std::thread worker_;
+  std::atomic<bool> give_up_{false};
+  std::unique_ptr<Message> next_policy_;  // came while the thread works
+};
+
+}  // namespace sluiced
