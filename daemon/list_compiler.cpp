@@ -94,9 +94,12 @@ bool unpack(std::string_view text, rules::Diagnostics& diagnostics, std::string&
   };
   std::int64_t began = std::chrono::nanoseconds(wall_now().time_since_epoch()).count();
   rules::Diagnostics diagnostics;
-  rules::ListImage image = rules::compile_lists(lists, diagnostics);
+  auto write_sources = [&](base::Bytes part) {
+    write_all(out[sources_pipe], part);
+    return base::Result<>(base::Nothing{});
+  };
+  rules::ListImage image = rules::compile_lists(lists, write_sources, diagnostics);
   write_all(out[image_pipe], image.bytes);
-  write_all(out[sources_pipe], image.sources);
   std::vector<std::string> read;
   for (const rules::ListReport& report : image.reports) read.push_back(report.file);
   write_all(out[report_pipe], base::as_bytes(pack(diagnostics, rules::describe_inputs(lists, read, began))));

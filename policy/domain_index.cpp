@@ -1,22 +1,30 @@
 // Searching a list image.
 //
-// Names. A list entry holds a name and, unless it is exact, all names below it. So a name is looked up together with
-// each of its parents: www.example.org, example.org, org. Each of these is hashed and its slot is prefetched before the
-// first one is probed, so that the cache misses of one name overlap. The value of a slot is a pair of tag sets: `self`
-// counts for the name as asked, `below` for its parents. Nothing is allocated.
+// Names. An entry holds a name, what is below it, or both. So a name is looked up together with each of its parents:
+// www.example.org, example.org, org. Of each the hash is taken once; the filter's bytes are prefetched for all before
+// the first is looked at, so that the cache misses of one name overlap. Most names are in no list, and the filter ends
+// most of these: only what passes it reads a bucket. The few names that are kept as text are asked first, by the same
+// hash, in a table that stays in the cache. Names of one label ("org") are always there. Nothing is allocated.
+//
+// What was found is a handful of sets. A set stands for the kinds of entries (classes: which list, how strong, which
+// tags) that hold the name. Nearly always all are plain, and the answer is the union of their tags; only where an
+// exception or an important entry is among them each list's own ladder is climbed (resolve).
 //
 // Addresses and URL prefixes nest, so they need no hash: records are sorted, and each links to the longest other record
 // that contains it. All records that contain what is asked are on the chain that begins at its predecessor: whatever
 // lies between a container and its content begins with the container too. One binary search and a short walk.
 // URLs are first narrowed to one host, by hash and with its parents as for names; most requests end there.
 //
-// Expressions can't be narrowed: all of one tag set are tried together, by one automaton.
+// Expressions can't be narrowed: all that mean the same are tried together, by one automaton.
 #include "policy/domain_index.hpp"
+
+#include <charconv>
 
 namespace policy {
 namespace {
 
 using image::Section;
+using image::Strength;
 
 constexpr std::size_t max_labels = 127;  // of a name of 253 octets
 constexpr std::size_t not_found = static_cast<std::size_t>(-1);
@@ -31,22 +39,6 @@ std::size_t find_slot(const image::Table<std::uint64_t>& keys, std::uint64_t key
   }
 }
 
-// The name and its parents as keys of one hash table, with their slots on the way into the cache.
-struct SuffixKeys {
-  std::array<std::uint64_t, max_labels> keys;
-  std::array<std::string_view, max_labels> names;
-  std::size_t count = 0;
-
-  SuffixKeys(std::string_view name, std::uint64_t seed, const image::Table<std::uint64_t>& table) {
-    if (table.size() == 0) return;
-    for (; !name.empty() && count < max_labels; name = base::parent_of(name), ++count) {
-      names[count] = name;
-      keys[count] = image::name_key(seed, name);
-      __builtin_prefetch(table.address_of(image::first_slot(keys[count], table.size())));
-    }
-  }
-};
-
 // The last index in [first, last) for which `not_after(index)` holds, +1; `first` if it never does.
 template <class Predicate>
 std::size_t count_up_to(std::size_t first, std::size_t last, Predicate not_after) {
@@ -60,14 +52,77 @@ std::size_t count_up_to(std::size_t first, std::size_t last, Predicate not_after
   return first;
 }
 
-// What url prefixes and expressions are compared with.
-std::string path_and_query(const base::UrlView& url) {
-  std::string rest(url.path);
-  if (!url.query.empty()) rest.append("?").append(url.query);
-  return rest;
-}
+// ":port" or nothing, the path, "?query" if there is one: what url prefixes and, behind the host, expressions are
+// compared with. On the stack unless the URL is very long.
+class UrlText {
+ public:
+  explicit UrlText(const base::UrlView& url) {
+    std::size_t query = url.query.empty() ? 0 : url.query.size() + 1;
+    std::size_t size = room_for_port + url.host.size() + url.path.size() + query;
+    char* at = short_.data();
+    if (size > short_.size()) {
+      long_.resize(size);
+      at = long_.data();
+    }
+    // The host stands before the rest, with room for a port between the two.
+    begin_ = at;
+    char* rest = std::copy(url.host.begin(), url.host.end(), at + room_for_port);
+    host_ = {at + room_for_port, url.host.size()};
+    char* end = std::copy(url.path.begin(), url.path.end(), rest);
+    if (query > 0) {
+      *end++ = '?';
+      end = std::copy(url.query.begin(), url.query.end(), end);
+    }
+    rest_ = {rest, static_cast<std::size_t>(end - rest)};
+  }
+  std::string_view whole() const { return {host_.data(), host_.size() + rest_.size()}; }
+  std::string_view rest() const { return rest_; }
+  // Overwrites the end of the host: ask for whole() before.
+  std::string_view rest_with_port(std::uint16_t port) {
+    char digits[8] = ":";
+    char* end = std::to_chars(digits + 1, digits + sizeof digits, port).ptr;
+    auto size = static_cast<std::size_t>(end - digits);
+    char* at = begin_ + (rest_.data() - begin_) - size;
+    std::copy(digits, end, at);
+    return {at, size + rest_.size()};
+  }
+
+ private:
+  static constexpr std::size_t room_for_port = 6;
+  std::array<char, 1024> short_;
+  std::string long_;
+  char* begin_;
+  std::string_view host_, rest_;
+};
 
 }  // namespace
+
+// Few; beyond that they go to the heap.
+class DomainIndex::Hits {
+ public:
+  explicit Hits(const image::Table<image::SetRecord>& sets) : sets_(sets) {}
+  void add(std::uint32_t set) {
+    if (set == 0) return;  // the empty one
+    mixed_ = mixed_ || sets_[set].mixed != 0;
+    if (count_ < few_.size())
+      few_[count_++] = set;
+    else
+      more_.push_back(set);
+  }
+  bool mixed() const { return mixed_; }
+  template <class Visitor>
+  void for_each(Visitor visit) const {
+    for (std::size_t i = 0; i < count_; ++i) visit(few_[i]);
+    for (std::uint32_t set : more_) visit(set);
+  }
+
+ private:
+  const image::Table<image::SetRecord>& sets_;
+  std::array<std::uint32_t, 24> few_;
+  std::size_t count_ = 0;
+  std::vector<std::uint32_t> more_;
+  bool mixed_ = false;
+};
 
 bool DomainIndex::is_valid(image::TextRef ref) const {
   std::size_t size = section(Section::text).size();
@@ -78,24 +133,112 @@ std::string_view DomainIndex::text(image::TextRef ref) const {
   return base::as_text(section(Section::text).subspan(ref.offset, ref.length));
 }
 
-void DomainIndex::insert_set(TagSet& found, std::uint32_t set) const {
-  auto offsets = table<std::uint32_t>(Section::set_offsets);
-  auto tags = table<std::uint16_t>(Section::set_tags);
-  for (std::uint32_t i = offsets[set]; i < offsets[set + 1]; ++i) found.insert(TagId{tags[i]});
+void DomainIndex::insert_tags(TagSet& found, std::uint32_t tag_set) const {
+  auto offsets = table<std::uint32_t>(Section::tag_offsets);
+  auto tags = table<std::uint16_t>(Section::tag_sets);
+  for (std::uint32_t i = offsets[tag_set]; i < offsets[tag_set + 1]; ++i) found.insert(TagId{tags[i]});
 }
 
-TagSet DomainIndex::find(const base::DomainName& name) const {
+// An exception takes back its list's plain entries, an important one the important ones too; an important entry stands
+// against exceptions that are not. Exceptions of one rule take back that rule's entries, whatever their strength.
+TagSet DomainIndex::resolve(const Hits& hits) const {
   TagSet found;
-  auto keys = table<std::uint64_t>(Section::name_keys);
-  SuffixKeys suffixes(name.text(), seed_, keys);
-  for (std::size_t i = 0; i < suffixes.count; ++i) {
-    std::size_t slot = find_slot(keys, suffixes.keys[i]);
-    if (slot == not_found) continue;
-    auto sets = table<image::NameSets>(Section::name_sets)[table<std::uint32_t>(Section::name_values)[slot]];
-    insert_set(found, i == 0 ? sets.self : sets.below);
+  auto sets = table<image::SetRecord>(Section::sets);
+  if (!hits.mixed()) {
+    hits.for_each([&](std::uint32_t set) { insert_tags(found, sets[set].tags); });
+    return found;
+  }
+  auto offsets = table<std::uint32_t>(Section::set_offsets);
+  auto set_classes = table<std::uint16_t>(Section::set_classes);
+  auto all = table<image::ClassRecord>(Section::classes);
+  std::vector<image::ClassRecord> classes;
+  hits.for_each([&](std::uint32_t set) {
+    for (std::uint32_t i = offsets[set]; i < offsets[set + 1]; ++i) classes.push_back(all[set_classes[i]]);
+  });
+  auto is = [](const image::ClassRecord& record, Strength strength) {
+    return record.strength == static_cast<std::uint32_t>(strength);
+  };
+  for (const image::ClassRecord& held : classes) {
+    bool plain = is(held, Strength::plain), important = is(held, Strength::important);
+    if (!plain && !important) continue;
+    bool taken_back = std::any_of(classes.begin(), classes.end(), [&](const image::ClassRecord& other) {
+      bool strong = is(other, Strength::important_exception);
+      if (other.list != held.list || (!strong && !is(other, Strength::exception))) return false;
+      if (other.rule != 0) return other.rule == held.rule;
+      return plain || strong;
+    });
+    if (!taken_back) insert_tags(found, held.tags);
   }
   return found;
 }
+
+// --- names
+
+void DomainIndex::match_names(std::string_view name, Hits& hits) const {
+  struct Suffix {
+    std::string_view text;
+    std::uint64_t key, hash;
+  };
+  std::array<Suffix, max_labels> suffixes;
+  std::size_t count = 0;
+  bool has_names = name_count() > 0;
+  for (std::string_view at = name; !at.empty() && count < max_labels; at = base::parent_of(at), ++count) {
+    std::uint64_t key = image::name_key(seed_, at);
+    suffixes[count] = {at, key, filter_.prefetch(key)};
+  }
+  auto pairs = table<image::NameSets>(Section::name_pairs);
+  auto add = [&](std::size_t which, std::uint32_t pair) {
+    image::NameSets found = pairs[pair];
+    hits.add(which == 0 ? found.self : found.below);
+  };
+
+  auto slots = table<std::uint32_t>(Section::exact_slots);
+  if (slots.size() > 0) {
+    auto exact = table<image::ExactRecord>(Section::exact);
+    for (std::size_t i = 0; i < count; ++i)
+      for (std::size_t slot = image::first_slot(suffixes[i].key, slots.size());;
+           slot = slot + 1 == slots.size() ? 0 : slot + 1) {
+        std::uint32_t number = slots[slot];
+        if (number == 0) break;
+        if (image::ExactRecord record = exact[number - 1]; text(record.text) == suffixes[i].text) {
+          add(i, record.pair);
+          break;
+        }
+      }
+  }
+  if (!has_names || count < 2) return;
+  auto buckets = table<std::uint32_t>(Section::buckets);
+  const std::uint8_t* names = section(Section::names).data();
+  for (std::size_t i = 0; i + 1 < count; ++i) {  // the last one has a single label
+    if (!filter_.may_contain(suffixes[i].hash)) continue;
+    std::size_t bucket = image::bucket_of(suffixes[i].key, buckets.size() - 1);
+    std::uint32_t wanted = image::fingerprint_of(suffixes[i].key);
+    const std::uint8_t* end = names + std::size_t{buckets[bucket + 1]} * image::NameRecord::size;
+    for (const std::uint8_t* at = names + std::size_t{buckets[bucket]} * image::NameRecord::size; at != end;
+         at += image::NameRecord::size)
+      if (image::load<std::uint32_t>(at) == wanted) {
+        add(i, image::load_name(at).pair);
+        break;
+      }
+  }
+}
+
+void DomainIndex::match_expressions(const std::vector<ExpressionGroup>& groups, std::string_view text,
+                                    Hits& hits) const {
+  for (const ExpressionGroup& group : groups)
+    if (group.expressions.matches(text)) hits.add(group.set);
+}
+
+TagSet DomainIndex::find(const base::DomainName& name) const {
+  auto sets = table<image::SetRecord>(Section::sets);
+  if (sets.size() == 0) return {};
+  Hits hits(sets);
+  match_names(name.text(), hits);
+  match_expressions(host_expressions_, name.text(), hits);
+  return resolve(hits);
+}
+
+// --- addresses
 
 template <class Visitor>
 void DomainIndex::for_each_match(const base::IpAddress& address, Visitor visit) const {
@@ -110,71 +253,74 @@ void DomainIndex::for_each_match(const base::IpAddress& address, Visitor visit) 
 }
 
 TagSet DomainIndex::find(const base::IpAddress& address) const {
-  TagSet found;
-  for_each_match(address, [&](const image::AddressRecord& record) { insert_set(found, record.set); });
-  return found;
+  auto sets = table<image::SetRecord>(Section::sets);
+  if (sets.size() == 0) return {};
+  Hits hits(sets);
+  for_each_match(address, [&](const image::AddressRecord& record) { hits.add(record.set); });
+  return resolve(hits);
 }
+
+// --- URLs
 
 template <class Visitor>
 void DomainIndex::for_each_match(const base::UrlView& url, Visitor visit) const {
   auto keys = table<std::uint64_t>(Section::host_keys);
-  SuffixKeys suffixes(url.host, seed_, keys);
+  if (keys.size() == 0) return;
   auto records = table<image::UrlRecord>(Section::urls);
-  for (std::size_t i = 0; i < suffixes.count; ++i) {
-    std::size_t slot = find_slot(keys, suffixes.keys[i]);
+  UrlText text_of_url(url);
+  for (std::string_view host = url.host; !host.empty(); host = base::parent_of(host)) {
+    std::size_t slot = find_slot(keys, image::name_key(seed_, host));
     if (slot == not_found) continue;
     auto range = table<image::Range>(Section::hosts)[table<std::uint32_t>(Section::host_values)[slot]];
-    std::string rest = path_and_query(url);
-    for (const std::string& wanted : {rest, ":" + std::to_string(url.port) + rest}) {
+    for (bool with_port : {false, true}) {
+      std::string_view wanted = with_port ? text_of_url.rest_with_port(url.port) : text_of_url.rest();
       std::size_t at = count_up_to(range.first, range.first + range.count,
                                    [&](std::size_t index) { return text(records[index].text) <= wanted; });
       if (at == range.first) continue;
       while (at > 0) {
         image::UrlRecord record = records[at - 1];
-        if (std::string_view(wanted).starts_with(text(record.text))) visit(suffixes.names[i], record);
+        if (wanted.starts_with(text(record.text))) visit(host, record);
         at = record.parent;
       }
     }
   }
 }
 
+void DomainIndex::find_url(const base::UrlView& url, Hits& hits) const {
+  if (url.has_merged_path()) find_url(url.merged(), hits);
+  for_each_match(url, [&](std::string_view, const image::UrlRecord& record) { hits.add(record.set); });
+  if (!url_expressions_.empty()) match_expressions(url_expressions_, UrlText(url).whole(), hits);
+}
+
 TagSet DomainIndex::find_url(const base::UrlView& url) const {
-  TagSet found;
-  if (url.has_merged_path()) found = find_url(url.merged());
-  for_each_match(url, [&](std::string_view, const image::UrlRecord& record) { insert_set(found, record.set); });
-  if (expression_groups_.empty()) return found;
-  std::string whole = std::string(url.host) + path_and_query(url);
-  for (const ExpressionGroup& group : expression_groups_)
-    if (group.expressions.matches(whole)) insert_set(found, group.set);
-  return found;
+  auto sets = table<image::SetRecord>(Section::sets);
+  if (sets.size() == 0) return {};
+  Hits hits(sets);
+  find_url(url, hits);
+  return resolve(hits);
 }
 
-void DomainIndex::add_origin(std::vector<ListOrigin>& out, std::uint32_t source, std::uint32_t line,
-                             std::string_view entry) const {
-  auto sources = table<image::SourceRecord>(Section::sources);
-  if (source >= sources.size()) return;  // origins are not checked by open()
-  TagSet tags;
-  insert_set(tags, sources[source].set);
-  tags.for_each([&](TagId tag) {
-    out.push_back({tag, std::string(text(sources[source].path)), line, std::string(entry)});
-  });
-}
+// --- where it stands
 
-void DomainIndex::add_origins(std::vector<ListOrigin>& out, std::uint64_t key, std::string_view entry,
-                              bool of_parent) const {
-  auto records = table<image::OriginRecord>(Section::origins);
-  std::size_t at = count_up_to(0, records.size(), [&](std::size_t i) { return records[i].key() < key; });
-  for (; at < records.size() && records[at].key() == key; ++at) {
-    image::OriginRecord record = records[at];
-    if (of_parent && (record.source & image::exact_only)) continue;
-    add_origin(out, record.source & ~image::exact_only, record.line, entry);
+void DomainIndex::add_expression_origins(std::string_view asked, bool over_host, std::vector<ListOrigin>& out) const {
+  auto records = table<image::ExpressionRecord>(Section::expressions);
+  for (const ExpressionGroup& group : over_host ? host_expressions_ : url_expressions_) {
+    std::vector<std::string> matching = group.expressions.matching(asked);
+    for (std::size_t i = 0; i < records.size() && !matching.empty(); ++i) {
+      image::ExpressionRecord record = records[i];
+      if (record.set != group.set || (record.over_host != 0) != over_host) continue;
+      if (std::find(matching.begin(), matching.end(), text(record.text)) == matching.end()) continue;
+      sources_.add(record.source, record.line, text(record.text), out);
+    }
   }
 }
 
 std::vector<ListOrigin> DomainIndex::origins(const base::DomainName& name) const {
   std::vector<ListOrigin> out;
   for (std::string_view suffix = name.text(); !suffix.empty(); suffix = base::parent_of(suffix))
-    add_origins(out, image::name_key(seed_, suffix), suffix, suffix.size() != name.text().size());
+    sources_.find(image::name_key(seed_, suffix), suffix,
+                  suffix.size() == name.text().size() ? SourceMap::Asked::self : SourceMap::Asked::below, out);
+  add_expression_origins(name.text(), true, out);
   return out;
 }
 
@@ -182,7 +328,8 @@ std::vector<ListOrigin> DomainIndex::origins(const base::IpAddress& address) con
   std::vector<ListOrigin> out;
   for_each_match(address, [&](const image::AddressRecord& record) {
     int length = static_cast<int>(record.length) - (record.is_v4 ? 96 : 0);
-    add_origins(out, image::address_key(seed_, record), base::IpPrefix::masked(address, length).to_string(), false);
+    sources_.find(image::address_key(seed_, record), base::IpPrefix::masked(address, length).to_string(),
+                  SourceMap::Asked::self, out);
   });
   return out;
 }
@@ -192,20 +339,9 @@ std::vector<ListOrigin> DomainIndex::origins_url(const base::UrlView& url) const
   if (url.has_merged_path()) out = origins_url(url.merged());
   for_each_match(url, [&](std::string_view host, const image::UrlRecord& record) {
     std::string entry = std::string(host) + std::string(text(record.text));
-    add_origins(out, image::url_key(seed_, host, text(record.text)), entry, false);
+    sources_.find(image::url_key(seed_, host, text(record.text)), entry, SourceMap::Asked::self, out);
   });
-  std::string whole = std::string(url.host) + path_and_query(url);
-  auto sources = table<image::SourceRecord>(Section::sources);
-  auto expressions = table<image::ExpressionRecord>(Section::expressions);
-  for (const ExpressionGroup& group : expression_groups_) {
-    std::vector<std::string> matching = group.expressions.matching(whole);
-    for (std::size_t i = 0; i < expressions.size() && !matching.empty(); ++i) {
-      image::ExpressionRecord record = expressions[i];
-      if (sources[record.source].set != group.set) continue;
-      if (std::find(matching.begin(), matching.end(), text(record.text)) == matching.end()) continue;
-      add_origin(out, record.source, record.line, text(record.text));
-    }
-  }
+  if (!url_expressions_.empty()) add_expression_origins(UrlText(url).whole(), false, out);
   return out;
 }
 

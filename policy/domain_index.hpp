@@ -14,28 +14,22 @@
 #include "base/result.hpp"
 #include "base/url_view.hpp"
 #include "policy/domain_image.hpp"
+#include "policy/fuse_filter.hpp"
 #include "policy/ids.hpp"
 #include "policy/regex_set.hpp"
+#include "policy/source_map.hpp"
 
 namespace policy {
-
-// One line of one list file that holds a name, for one of the tags that the file's entries carry: what `explain` cites.
-struct ListOrigin {
-  TagId tag;
-  std::string file;
-  std::uint32_t line = 0;
-  std::string entry;  // as it matched: "example.org", "10.0.0.0/8", "example.org/path", "[a-z]+casino"
-  bool operator==(const ListOrigin&) const = default;
-};
 
 class DomainIndex {
  public:
   DomainIndex() = default;  // holds nothing
-  // The image must outlive the index and all its copies. Malformed errors name what is wrong with it; after that
-  // no look-up reads outside of it, whatever it holds.
+  // Both must outlive the index and all its copies. Malformed errors name what is wrong with the image; after that no
+  // look-up reads outside of it, whatever it holds. Without `sources` the index works and origins() are empty.
   static base::Result<DomainIndex> open(base::Bytes image, base::Bytes sources = {});
 
-  // Every tag that holds the name or one of its parents, on label boundaries. Entries that are exact hold no child.
+  // Every tag that holds the name or one of its parents, on label boundaries, and that no exception of the same list
+  // takes back. Entries that are exact hold no child.
   TagSet find(const base::DomainName& name) const;
   // Addresses in lists match destinations that are literal addresses or have no name (POLICY 11).
   TagSet find(const base::IpAddress& address) const;
@@ -59,9 +53,13 @@ class DomainIndex {
     std::uint32_t set;
     RegexSet expressions;
   };
+  // The sets that were hit by one question.
+  class Hits;
 
   base::Result<> check_header(base::Bytes image);
   base::Result<> check_tags();
+  base::Result<> check_sets() const;
+  base::Result<> check_names();
   base::Result<> check_tables() const;
   base::Result<> compile_expressions();
 
@@ -70,22 +68,29 @@ class DomainIndex {
   image::Table<Record> table(image::Section which) const {
     return image::Table<Record>(section(which));
   }
+  std::size_t name_count() const { return section(image::Section::names).size() / image::NameRecord::size; }
   bool is_valid(image::TextRef ref) const;
   std::string_view text(image::TextRef ref) const;
-  void insert_set(TagSet& found, std::uint32_t set) const;
+  void insert_tags(TagSet& found, std::uint32_t tag_set) const;
+  TagSet resolve(const Hits& hits) const;
+  void match_names(std::string_view name, Hits& hits) const;
+  void match_expressions(const std::vector<ExpressionGroup>& groups, std::string_view text, Hits& hits) const;
+  void find_url(const base::UrlView& url, Hits& hits) const;
+  void add_expression_origins(std::string_view text, bool over_host, std::vector<ListOrigin>& out) const;
   template <class Visitor>
   void for_each_match(const base::IpAddress& address, Visitor visit) const;
   template <class Visitor>
   void for_each_match(const base::UrlView& url, Visitor visit) const;
-  void add_origins(std::vector<ListOrigin>& out, std::uint64_t key, std::string_view entry, bool of_parent) const;
-  void add_origin(std::vector<ListOrigin>& out, std::uint32_t source, std::uint32_t line, std::string_view entry) const;
 
   std::array<base::Bytes, image::section_count> sections_{};
   std::uint64_t seed_ = 0;
   std::uint64_t entries_ = 0;
+  std::uint64_t sources_checksum_ = 0;
+  FuseFilter filter_;
+  SourceMap sources_;
   std::vector<std::string> tag_names_;
   TagSet white_;
-  std::vector<ExpressionGroup> expression_groups_;
+  std::vector<ExpressionGroup> url_expressions_, host_expressions_;
 };
 
 }  // namespace policy

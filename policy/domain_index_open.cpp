@@ -3,8 +3,7 @@
 //   - every reference into text, sets, tags, sources and records is in bounds;
 //   - a parent link points to an earlier record, so that following them ends;
 //   - each hash table has a free slot, so that probing ends.
-// That tables are sorted is not checked: an unsorted one gives wrong answers, never a bad read. Origins are large
-// and stay on the disk, so only their checksum is looked at here, and origins() checks each record that it uses.
+// That tables are sorted is not checked: an unsorted one gives wrong answers, never a bad read.
 #include <map>
 
 #include "policy/domain_index.hpp"
@@ -32,23 +31,41 @@ base::Error points_outside(Section section) {
 constexpr std::array<std::size_t, image::section_count> record_sizes = {sizeof(image::TextRecord),
                                                                         4,
                                                                         2,
-                                                                        8,
+                                                                        sizeof(image::ClassRecord),
                                                                         4,
+                                                                        2,
+                                                                        sizeof(image::SetRecord),
                                                                         sizeof(image::NameSets),
+                                                                        1,
+                                                                        4,
+                                                                        image::NameRecord::size,
+                                                                        4,
+                                                                        sizeof(image::ExactRecord),
                                                                         sizeof(image::AddressRecord),
                                                                         8,
                                                                         4,
                                                                         sizeof(image::Range),
                                                                         sizeof(image::UrlRecord),
                                                                         sizeof(image::ExpressionRecord),
-                                                                        1,
-                                                                        sizeof(image::SourceRecord),
-                                                                        sizeof(image::OriginRecord)};
+                                                                        1};
 
-bool has_free_slot(const image::Table<std::uint64_t>& keys) {
+template <class Slot>
+bool has_free_slot(const image::Table<Slot>& keys) {
   for (std::size_t i = 0; i < keys.size(); ++i)
     if (keys[i] == 0) return true;
   return keys.size() == 0;
+}
+
+// Offsets of consecutive ranges: from 0, never falling, up to `end`.
+bool are_offsets(const image::Table<std::uint32_t>& offsets, std::size_t end) {
+  if (offsets.size() == 0 || offsets[0] != 0 || offsets[offsets.size() - 1] != end) return false;
+  std::uint32_t last = 0;
+  bool rising = true;
+  for (std::size_t i = 0; i < offsets.size(); ++i) {
+    rising &= offsets[i] >= last;
+    last = offsets[i];
+  }
+  return rising;
 }
 
 bool all_below(const image::Table<std::uint32_t>& values, std::size_t limit) {
@@ -59,12 +76,19 @@ bool all_below(const image::Table<std::uint32_t>& values, std::size_t limit) {
 
 }  // namespace
 
-base::Result<DomainIndex> DomainIndex::open(base::Bytes image, base::Bytes) {
+base::Result<DomainIndex> DomainIndex::open(base::Bytes image, base::Bytes sources) {
   DomainIndex index;
-  if (base::Result<> header = index.check_header(image); !header) return std::move(header).error();
-  if (base::Result<> tags = index.check_tags(); !tags) return std::move(tags).error();
-  if (base::Result<> tables = index.check_tables(); !tables) return std::move(tables).error();
-  if (base::Result<> expressions = index.compile_expressions(); !expressions) return std::move(expressions).error();
+  if (auto header = index.check_header(image); !header) return std::move(header).error();
+  if (auto tags = index.check_tags(); !tags) return std::move(tags).error();
+  if (auto sets = index.check_sets(); !sets) return std::move(sets).error();
+  if (auto names = index.check_names(); !names) return std::move(names).error();
+  if (auto tables = index.check_tables(); !tables) return std::move(tables).error();
+  if (auto expressions = index.compile_expressions(); !expressions) return std::move(expressions).error();
+  if (!sources.empty()) {
+    auto map = SourceMap::attach(sources, index.sources_checksum_);
+    if (!map) return std::move(map).error();
+    index.sources_ = std::move(*map);
+  }
   return index;
 }
 
@@ -95,6 +119,7 @@ base::Result<> DomainIndex::check_header(base::Bytes image) {
   if (position != image.size()) return damaged("bytes after the last section");
   seed_ = header.seed;
   entries_ = header.entries;
+  sources_checksum_ = header.sources;
   return base::Nothing{};
 }
 
@@ -110,21 +135,69 @@ base::Result<> DomainIndex::check_tags() {
   return base::Nothing{};
 }
 
-base::Result<> DomainIndex::check_tables() const {
+base::Result<> DomainIndex::check_sets() const {
+  auto tag_offsets = table<std::uint32_t>(Section::tag_offsets);
+  auto tag_sets = table<std::uint16_t>(Section::tag_sets);
+  if (tag_offsets.size() < 2 || !are_offsets(tag_offsets, tag_sets.size())) return points_outside(Section::tag_offsets);
+  for (std::size_t i = 0; i < tag_sets.size(); ++i)
+    if (tag_sets[i] >= tag_names_.size()) return points_outside(Section::tag_sets);
+
+  auto classes = table<image::ClassRecord>(Section::classes);
+  for (std::size_t i = 0; i < classes.size(); ++i)
+    if (classes[i].tags >= tag_offsets.size() - 1) return points_outside(Section::classes);
+
   auto set_offsets = table<std::uint32_t>(Section::set_offsets);
-  auto set_tags = table<std::uint16_t>(Section::set_tags);
-  std::size_t sets = set_offsets.size() - 1;
-  if (set_offsets.size() < 2 || set_offsets[0] != 0 || set_offsets[sets] != set_tags.size())
+  auto set_classes = table<std::uint16_t>(Section::set_classes);
+  auto sets = table<image::SetRecord>(Section::sets);
+  if (sets.size() == 0 || set_offsets.size() != sets.size() + 1 || !are_offsets(set_offsets, set_classes.size()))
     return points_outside(Section::set_offsets);
-  for (std::size_t i = 0; i < sets; ++i)
-    if (set_offsets[i] > set_offsets[i + 1]) return points_outside(Section::set_offsets);
-  for (std::size_t i = 0; i < set_tags.size(); ++i)
-    if (set_tags[i] >= tag_names_.size()) return points_outside(Section::set_tags);
+  for (std::size_t i = 0; i < set_classes.size(); ++i)
+    if (set_classes[i] >= classes.size()) return points_outside(Section::set_classes);
+  for (std::size_t i = 0; i < sets.size(); ++i)
+    if (sets[i].tags >= tag_offsets.size() - 1) return points_outside(Section::sets);
 
-  auto name_sets = table<image::NameSets>(Section::name_sets);
-  for (std::size_t i = 0; i < name_sets.size(); ++i)
-    if (name_sets[i].self >= sets || name_sets[i].below >= sets) return points_outside(Section::name_sets);
+  auto pairs = table<image::NameSets>(Section::name_pairs);
+  for (std::size_t i = 0; i < pairs.size(); ++i)
+    if (pairs[i].self >= sets.size() || pairs[i].below >= sets.size()) return points_outside(Section::name_pairs);
+  return base::Nothing{};
+}
 
+base::Result<> DomainIndex::check_names() {
+  std::size_t pairs = table<image::NameSets>(Section::name_pairs).size();
+  if (!are_offsets(table<std::uint32_t>(Section::buckets), name_count()) &&
+      (name_count() > 0 || !section(Section::buckets).empty()))
+    return points_outside(Section::buckets);
+  const std::uint8_t* names = section(Section::names).data();
+  std::size_t largest = 0;
+  for (std::size_t i = 0; i < name_count(); ++i)
+    largest = std::max<std::size_t>(largest, image::load<std::uint16_t>(names + i * image::NameRecord::size + 4));
+  if (name_count() > 0 && largest >= pairs) return points_outside(Section::names);
+
+  base::Bytes filter = section(Section::filter);
+  if (!filter.empty()) {
+    if (filter.size() < sizeof(image::FilterHeader)) return damaged(named(Section::filter) + " has a wrong length");
+    auto header = image::load<image::FilterHeader>(filter.data());
+    constexpr std::uint64_t largest_part = 0x7fffffff;
+    if (header.segment_length > largest_part || header.segment_count > largest_part)
+      return damaged(named(Section::filter) + " has a wrong shape");
+    FuseShape shape{header.seed, static_cast<std::uint32_t>(header.segment_length),
+                    static_cast<std::uint32_t>(header.segment_count)};
+    auto opened = FuseFilter::over(shape, filter.subspan(sizeof header));
+    if (!opened) return damaged(named(Section::filter) + " has a wrong shape");
+    filter_ = *opened;
+  }
+
+  auto exact = table<image::ExactRecord>(Section::exact);
+  auto slots = table<std::uint32_t>(Section::exact_slots);
+  for (std::size_t i = 0; i < exact.size(); ++i)
+    if (!is_valid(exact[i].text) || exact[i].pair >= pairs) return points_outside(Section::exact);
+  if (!has_free_slot(slots)) return damaged(named(Section::exact_slots) + " has no free slot");
+  if (!all_below(slots, exact.size() + 1)) return points_outside(Section::exact_slots);
+  return base::Nothing{};
+}
+
+base::Result<> DomainIndex::check_tables() const {
+  std::size_t sets = table<image::SetRecord>(Section::sets).size();
   auto hosts = table<image::Range>(Section::hosts);
   auto urls = table<image::UrlRecord>(Section::urls);
   for (std::size_t i = 0; i < hosts.size(); ++i)
@@ -133,45 +206,36 @@ base::Result<> DomainIndex::check_tables() const {
   for (std::size_t i = 0; i < urls.size(); ++i)
     if (!is_valid(urls[i].text) || urls[i].parent > i || urls[i].set >= sets) return points_outside(Section::urls);
 
-  struct HashTable {
-    Section keys, values;
-    std::size_t targets;
-  };
-  for (const HashTable& hashes : {HashTable{Section::name_keys, Section::name_values, name_sets.size()},
-                                  HashTable{Section::host_keys, Section::host_values, hosts.size()}}) {
-    auto keys = table<std::uint64_t>(hashes.keys);
-    auto values = table<std::uint32_t>(hashes.values);
-    if (keys.size() != values.size() || !has_free_slot(keys)) return damaged(named(hashes.keys) + " has no free slot");
-    if (!all_below(values, hashes.targets) && hashes.targets > 0) return points_outside(hashes.values);
-    if (hashes.targets == 0 && keys.size() > 0) return points_outside(hashes.values);
-  }
+  auto keys = table<std::uint64_t>(Section::host_keys);
+  auto values = table<std::uint32_t>(Section::host_values);
+  if (keys.size() != values.size() || !has_free_slot(keys))
+    return damaged(named(Section::host_keys) + " has no free slot");
+  if (keys.size() > 0 && !all_below(values, hosts.size())) return points_outside(Section::host_values);
 
   auto addresses = table<image::AddressRecord>(Section::addresses);
   for (std::size_t i = 0; i < addresses.size(); ++i)
     if (addresses[i].length > 128 || addresses[i].parent > i || addresses[i].set >= sets)
       return points_outside(Section::addresses);
 
-  auto sources = table<image::SourceRecord>(Section::sources);
-  for (std::size_t i = 0; i < sources.size(); ++i)
-    if (!is_valid(sources[i].path) || sources[i].set >= sets) return points_outside(Section::sources);
   auto expressions = table<image::ExpressionRecord>(Section::expressions);
   for (std::size_t i = 0; i < expressions.size(); ++i)
-    if (!is_valid(expressions[i].text) || expressions[i].source >= sources.size())
-      return points_outside(Section::expressions);
+    if (!is_valid(expressions[i].text) || expressions[i].set >= sets) return points_outside(Section::expressions);
   return base::Nothing{};
 }
 
-// One RegexSet for all expressions with the same tags: usually a category.
+// One RegexSet for all expressions that mean the same: usually a category.
 base::Result<> DomainIndex::compile_expressions() {
-  std::map<std::uint32_t, std::vector<std::string>> by_set;
-  auto sources = table<image::SourceRecord>(Section::sources);
   auto expressions = table<image::ExpressionRecord>(Section::expressions);
-  for (std::size_t i = 0; i < expressions.size(); ++i)
-    by_set[sources[expressions[i].source].set].emplace_back(text(expressions[i].text));
-  for (const auto& [set, patterns] : by_set) {
-    base::Result<RegexSet> compiled = RegexSet::compile(patterns);
-    if (!compiled) return std::move(compiled).error().context("list image");
-    expression_groups_.push_back({set, std::move(compiled).value()});
+  for (bool over_host : {false, true}) {
+    std::map<std::uint32_t, std::vector<std::string>> by_set;
+    for (std::size_t i = 0; i < expressions.size(); ++i)
+      if ((expressions[i].over_host != 0) == over_host)
+        by_set[expressions[i].set].emplace_back(text(expressions[i].text));
+    for (const auto& [set, patterns] : by_set) {
+      base::Result<RegexSet> compiled = RegexSet::compile(patterns);
+      if (!compiled) return std::move(compiled).error().context("list image");
+      (over_host ? host_expressions_ : url_expressions_).push_back({set, std::move(compiled).value()});
+    }
   }
   return base::Nothing{};
 }

@@ -64,8 +64,8 @@ class ListCompiler {
   }
 
   // What is handed out can be opened: expressions that are too much together, say, show here and not in the gateway.
-  ListImage finish() {
-    base::Result<std::vector<std::uint8_t>> bytes = std::move(writer_).finish();
+  ListImage finish(const ImageWriter::Sink& source_map) {
+    base::Result<std::vector<std::uint8_t>> bytes = std::move(writer_).finish(source_map);
     if (bytes) image_.bytes = std::move(bytes).value();
     base::Result<policy::DomainIndex> index =
         bytes ? policy::DomainIndex::open(image_.bytes) : base::Result<policy::DomainIndex>(bytes.error());
@@ -221,10 +221,22 @@ class ListCompiler {
 
 }  // namespace
 
-ListImage compile_lists(const std::vector<ListDeclaration>& lists, Diagnostics& diagnostics) {
+ListImage compile_lists(const std::vector<ListDeclaration>& lists, const SourceMapSink& source_map,
+                        Diagnostics& diagnostics) {
   ListCompiler compiler(diagnostics);
   for (const ListDeclaration& list : lists) compiler.compile(list);
-  return compiler.finish();
+  return compiler.finish(source_map);
+}
+
+ListImage compile_lists(const std::vector<ListDeclaration>& lists, Diagnostics& diagnostics) {
+  std::vector<std::uint8_t> sources;
+  auto keep = [&](base::Bytes part) {
+    sources.insert(sources.end(), part.begin(), part.end());
+    return base::Result<>(base::Nothing{});
+  };
+  ListImage image = compile_lists(lists, keep, diagnostics);
+  image.sources = std::move(sources);
+  return image;
 }
 
 }  // namespace rules

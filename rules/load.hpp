@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -77,6 +78,10 @@ struct ListImage {
   std::vector<ListReport> reports;
 };
 ListImage compile_lists(const std::vector<ListDeclaration>& lists, Diagnostics& diagnostics);
+// The same with the source map written away piece by piece: of millions of entries it is the largest part.
+using SourceMapSink = std::function<base::Result<>(base::Bytes)>;
+ListImage compile_lists(const std::vector<ListDeclaration>& lists, const SourceMapSink& source_map,
+                        Diagnostics& diagnostics);
 
 struct Loaded {
   Settings settings;

@@ -17,8 +17,17 @@ std::vector<std::uint8_t> small_image() {
   for (const char* prefix : {"10.0.0.0/8", "10.1.0.0/16", "2001:db8::/32"})
     writer.add_address(*base::IpPrefix::parse(prefix), {games, 3});
   for (const char* path : {"/", "/a", "/a/b", ":8080/"}) writer.add_url("example.org", path, {list, 4});
+  using Strength = rules::ImageWriter::Strength;
+  writer.add_name(*base::DomainName::parse("a.www.example.org"), rules::ImageWriter::Scope::below,
+                  {list, 6, Strength::important});
+  writer.add_name(*base::DomainName::parse("a.www.example.org"), rules::ImageWriter::Scope::tree,
+                  {list, 7, Strength::exception});
+  for (int i = 0; i < 1200; ++i)  // enough for a filter
+    writer.add_name(*base::DomainName::parse(std::to_string(i) + ".example"), rules::ImageWriter::Scope::tree,
+                    {games, 8});
+  writer.add_expression("^www", rules::ImageWriter::Over::host, {list, 9, Strength::exception});
   writer.add_expression("[a-z]x", rules::ImageWriter::Over::url, {list, 5});
-  return std::move(writer).finish().value();
+  return std::move(writer).finish([](base::Bytes) { return base::Result<>(base::Nothing{}); }).value();
 }
 
 }  // namespace
@@ -35,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   auto index = policy::DomainIndex::open(image);
   if (!index) return 0;
-  for (const char* name : {"example.org", "a.www.example.org", "org"}) {
+  for (const char* name : {"example.org", "a.www.example.org", "b.a.www.example.org", "org", "x.77.example"}) {
     (void)index->find(*base::DomainName::parse(name));
     (void)index->origins(*base::DomainName::parse(name));
   }

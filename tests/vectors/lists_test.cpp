@@ -33,7 +33,7 @@ class Lists : public testing::Test {
   void compile(const std::vector<rules::ListDeclaration>& declarations) {
     image_ = rules::compile_lists(declarations, diagnostics_);
     for (const auto& diagnostic : diagnostics_) EXPECT_TRUE(!rules::has_errors({diagnostic})) << diagnostic.to_string();
-    auto index = policy::DomainIndex::open(image_.bytes);
+    auto index = policy::DomainIndex::open(image_.bytes, image_.sources);
     ASSERT_TRUE(index) << index.error().message;
     index_ = std::move(index).value();
   }

@@ -19,7 +19,7 @@ class CompileLists : public testing::Test {
   void compile(const std::vector<ListDeclaration>& lists) {
     diagnostics_.clear();
     image_ = rules::compile_lists(lists, diagnostics_);
-    auto index = policy::DomainIndex::open(image_.bytes);
+    auto index = policy::DomainIndex::open(image_.bytes, image_.sources);
     ASSERT_TRUE(index) << index.error().message;
     index_ = std::move(index).value();
   }

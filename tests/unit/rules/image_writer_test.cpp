@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <random>
 #include <set>
 
@@ -31,6 +32,26 @@ TagSet set_of(std::initializer_list<TagId> tags) {
   return set;
 }
 
+// An image with its source map.
+struct Written {
+  std::vector<std::uint8_t> image, sources;
+  DomainIndex open() const {
+    auto index = DomainIndex::open(image, sources);
+    EXPECT_TRUE(index) << index.error().message;
+    return index ? *index : DomainIndex{};
+  }
+};
+Written finish(ImageWriter&& writer) {
+  Written written;
+  auto image = std::move(writer).finish([&](base::Bytes part) {
+    written.sources.insert(written.sources.end(), part.begin(), part.end());
+    return base::Result<>(base::Nothing{});
+  });
+  EXPECT_TRUE(image);
+  if (image) written.image = *image;
+  return written;
+}
+
 // Two lists: games has subdomains, hosts is exact.
 class TwoLists : public testing::Test {
  protected:
@@ -41,9 +62,9 @@ class TwoLists : public testing::Test {
         exact_file_(writer_.add_source("hosts.txt", {exact_}, 1, false)) {}
 
   const DomainIndex& index() {
-    if (image_.empty()) {
-      image_ = std::move(writer_).finish().value();
-      index_ = DomainIndex::open(image_).value();
+    if (written_.image.empty()) {
+      written_ = finish(std::move(writer_));
+      index_ = written_.open();
     }
     return index_;
   }
@@ -51,7 +72,7 @@ class TwoLists : public testing::Test {
   ImageWriter writer_{42};
   TagId games_, exact_;
   std::uint32_t games_file_, exact_file_;
-  std::vector<std::uint8_t> image_;
+  Written written_;
   DomainIndex index_;
 };
 
@@ -129,6 +150,156 @@ TEST_F(TwoLists, WhiteTagsAreKept) {
   EXPECT_FALSE(index().is_white(exact_));
 }
 
+// What AdGuard's ladder says inside one list, and that it never reaches another one.
+class Ladder : public TwoLists {
+ protected:
+  using Strength = ImageWriter::Strength;
+  using Scope = ImageWriter::Scope;
+  Ladder() : other_file_(writer_.add_source("other", {other_ = *writer_.tag("list:other"), games_}, 2, false)) {}
+  void add(const char* text, Scope scope, Strength strength = Strength::plain, std::uint32_t rule = 0) {
+    writer_.add_name(name(text), scope, {games_file_, ++line_, strength, rule});
+  }
+  TagSet find(const char* text) { return index().find(name(text)); }
+
+  TagId other_;
+  std::uint32_t other_file_, line_ = 0;
+};
+
+TEST_F(Ladder, AnExceptionTakesBackItsListAlone) {
+  add("example.org", Scope::tree);
+  add("www.example.org", Scope::tree, Strength::exception);
+  writer_.add_name(name("b.www.example.org"), Scope::tree, {other_file_, 1});
+  EXPECT_EQ(find("example.org"), set_of({games_}));
+  EXPECT_EQ(find("x.example.org"), set_of({games_}));
+  EXPECT_EQ(find("www.example.org"), TagSet{});
+  EXPECT_EQ(find("a.www.example.org"), TagSet{});
+  EXPECT_EQ(find("b.www.example.org"), set_of({other_, games_})) << "the category is held by the other list";
+  auto origins = index().origins(name("a.www.example.org"));
+  ASSERT_EQ(origins.size(), 2u);
+  EXPECT_TRUE(origins[0].exception);
+  EXPECT_FALSE(origins[1].exception);
+}
+
+TEST_F(Ladder, ImportantBeatsAnExceptionAndAnImportantExceptionBeatsIt) {
+  add("a.example", Scope::tree, Strength::important);
+  add("a.example", Scope::tree, Strength::exception);
+  add("b.example", Scope::tree, Strength::important);
+  add("b.example", Scope::tree);
+  add("b.example", Scope::tree, Strength::important_exception);
+  EXPECT_EQ(find("a.example"), set_of({games_}));
+  EXPECT_EQ(find("b.example"), TagSet{});
+}
+
+TEST_F(Ladder, AnExceptionOfOneRuleTakesBackThatRule) {
+  std::uint32_t rule = writer_.new_rule();
+  add("example", Scope::tree, Strength::plain, rule);
+  add("good.example", Scope::tree, Strength::exception, rule);
+  add("bad.good.example", Scope::self);
+  add("vip.example", Scope::tree, Strength::important, rule);
+  add("x.vip.example", Scope::tree, Strength::exception, rule);
+  EXPECT_EQ(find("a.example"), set_of({games_}));
+  EXPECT_EQ(find("www.good.example"), TagSet{});
+  EXPECT_EQ(find("bad.good.example"), set_of({games_}));
+  EXPECT_EQ(find("vip.example"), set_of({games_}));
+  EXPECT_EQ(find("x.vip.example"), TagSet{});
+}
+
+TEST_F(Ladder, BelowHoldsWhatIsBelowAndNotTheNameItself) {
+  add("example.org", Scope::below);
+  add("net", Scope::below);
+  EXPECT_EQ(find("example.org"), TagSet{});
+  EXPECT_EQ(find("a.b.example.org"), set_of({games_}));
+  EXPECT_EQ(find("x.net"), set_of({games_}));
+  EXPECT_EQ(find("net"), TagSet{});
+  EXPECT_EQ(index().origins(name("example.org")).size(), 0u);
+  EXPECT_EQ(index().origins(name("a.example.org")).size(), 1u);
+}
+
+TEST_F(Ladder, ExpressionsOverTheHostHoldWithoutAUrl) {
+  writer_.add_expression("^ads?[0-9]*\\.", ImageWriter::Over::host, {games_file_, 4});
+  writer_.add_expression("^ads7\\.", ImageWriter::Over::host, {games_file_, 5, Strength::exception});
+  EXPECT_EQ(find("ads12.example"), set_of({games_}));
+  EXPECT_EQ(find("ads7.example"), TagSet{});
+  EXPECT_EQ(find("x.ads12.example"), TagSet{});
+  EXPECT_EQ(index().find_url(url("ads12.example", "/")), TagSet{});
+  EXPECT_EQ(index().origins(name("ads7.example")).size(), 2u);
+}
+
+// Names that differ from a listed one in what a hash might lose.
+TEST(ImageWriter, ManyNamesAgainstASet) {
+  ImageWriter writer(20261126);
+  std::vector<TagId> tags;
+  std::vector<std::uint32_t> files;
+  for (std::uint32_t i = 0; i < 60; ++i) {
+    tags.push_back(*writer.tag("category:" + std::to_string(i)));
+    files.push_back(writer.add_source("file" + std::to_string(i), {tags.back()}, i, i % 10 == 0));
+  }
+  std::mt19937 random(42);
+  std::map<std::string, TagSet> listed;
+  for (std::uint32_t line = 1; line <= 30000; ++line) {
+    std::string text;
+    for (int labels = 1 + static_cast<int>(random() % 3); labels > 0; --labels)
+      text += std::to_string(random() % 40000) + ".";
+    text += random() % 2 ? "org" : "co.uk";
+    std::uint32_t file = random() % 60;
+    listed[text].insert(tags[file]);
+    writer.add_name(name(text), ImageWriter::Scope::tree, {files[file], line});
+  }
+  Written written = finish(std::move(writer));
+  DomainIndex index = written.open();
+  EXPECT_EQ(
+      index.entries(), listed.size() + 0u + [&] {
+        std::size_t twice = 0;  // in an exact list and in another one
+        for (const auto& [text, held] : listed) {
+          bool exact = false, other = false;
+          held.for_each([&](TagId tag) { (tag.value % 10 == 0 ? exact : other) = true; });
+          twice += exact && other;
+        }
+        return twice;
+      }());
+  auto expected = [&](std::string_view text) {
+    TagSet held;
+    for (; !text.empty(); text = base::parent_of(text))
+      if (auto found = listed.find(std::string(text)); found != listed.end()) held.insert(found->second);
+    return held;
+  };
+  std::size_t missed = 0;
+  for (const auto& [text, held] : listed)
+    for (const std::string& asked : {text, "www." + text, "x" + text, text + "x", text.substr(1)}) {
+      auto parsed = DomainName::parse(asked);
+      if (!parsed) continue;
+      TagSet answer = expected(asked);
+      missed += answer.empty();
+      ASSERT_EQ(index.find(*parsed), answer) << asked;
+    }
+  EXPECT_GT(missed, listed.size());
+}
+
+TEST(ImageWriter, TheSameEntriesGiveTheSameBytes) {
+  auto write = [] {
+    ImageWriter writer(5);
+    std::uint32_t file = writer.add_source("f", {*writer.tag("list:x")}, 1, false);
+    for (std::uint32_t i = 0; i < 3000; ++i)
+      writer.add_name(name(std::to_string(i) + ".example"), ImageWriter::Scope::tree, {file, i});
+    return finish(std::move(writer));
+  };
+  Written one = write(), two = write();
+  EXPECT_EQ(one.image, two.image);
+  EXPECT_EQ(one.sources, two.sources);
+}
+
+TEST(ImageWriter, ASourceMapOfAnotherImageIsRefused) {
+  auto write = [](const char* text) {
+    ImageWriter writer(5);
+    writer.add_name(name(text), ImageWriter::Scope::tree,
+                    {writer.add_source("f", {*writer.tag("list:x")}, 1, false), 1});
+    return finish(std::move(writer));
+  };
+  Written one = write("a.example"), two = write("b.example");
+  EXPECT_FALSE(DomainIndex::open(one.image, two.sources));
+  EXPECT_TRUE(policy::SourceMap::verify(one.sources));
+}
+
 TEST(ImageWriter, HasRoomForAsManyTagsAsATagSet) {
   ImageWriter writer(1);
   std::vector<TagId> all;
@@ -136,16 +307,15 @@ TEST(ImageWriter, HasRoomForAsManyTagsAsATagSet) {
   EXPECT_FALSE(writer.tag("list:one too many"));
   EXPECT_EQ(writer.tag("list:511"), all.back());
   writer.add_name(name("example.org"), ImageWriter::Scope::tree, {writer.add_source("x", all, 1, false), 1});
-  std::vector<std::uint8_t> image = std::move(writer).finish().value();
-  TagSet found = DomainIndex::open(image)->find(name("example.org"));
+  Written written = finish(std::move(writer));
+  TagSet found = written.open().find(name("example.org"));
   for (TagId tag : all) EXPECT_TRUE(found.contains(tag)) << tag.value;
 }
 
 TEST(ImageWriter, AnImageOfNothingCanBeOpened) {
-  std::vector<std::uint8_t> image = ImageWriter(1).finish().value();
-  auto index = DomainIndex::open(image);
-  ASSERT_TRUE(index) << index.error().message;
-  EXPECT_TRUE(index->find(name("example.org")).empty());
+  Written written = finish(ImageWriter(1));
+  EXPECT_TRUE(written.open().find(name("example.org")).empty());
+  EXPECT_TRUE(DomainIndex{}.find(name("example.org")).empty());
 }
 
 // Names of few labels from few letters, so that parents, children and near misses are listed too.
@@ -202,8 +372,8 @@ TEST_F(Twin, GivesTheSameAnswers) {
     urls.push_back({random_name(), random_path(), tag});
     writer.add_url(urls.back().host, urls.back().rest, {tag.value, line});
   }
-  std::vector<std::uint8_t> image = std::move(writer).finish().value();
-  DomainIndex index = DomainIndex::open(image).value();
+  Written written = finish(std::move(writer));
+  DomainIndex index = written.open();
 
   for (int query = 0; query < 5000; ++query) {
     DomainName asked = name(random_name());

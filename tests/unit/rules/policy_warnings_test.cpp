@@ -126,7 +126,8 @@ TEST(PolicyWarnings, ListsAndCategories) {
   writer.mark_white(bank);
   auto source = writer.add_source("own/games/domains", {games, bank, own}, 1, false);
   writer.add_name(*base::DomainName::parse("arcade.example"), rules::ImageWriter::Scope::tree, {source, 1});
-  std::vector<std::uint8_t> image = *std::move(writer).finish();
+  std::vector<std::uint8_t> image =
+      *std::move(writer).finish([](base::Bytes) { return base::Result<>(base::Nothing{}); });
   std::string text =
       "list.own = { format = 'squidguard', path = 'own' }\nlist.none = { format = 'hosts', path = 'none' }\n"
       "[[rule]]\nname = 'r'\nto = ['category:games', 'category:bank', 'list:own']\naction = 'block'\n";

@@ -113,7 +113,7 @@ std::vector<std::uint8_t> image_with(const std::vector<std::string>& tags) {
   for (const std::string& tag : tags) ids.push_back(*writer.tag(tag));
   writer.add_name(*base::DomainName::parse("listed.example"), rules::ImageWriter::Scope::tree,
                   {writer.add_source("list", ids, 1, false), 1});
-  return *std::move(writer).finish();
+  return *std::move(writer).finish([](base::Bytes) { return base::Result<>(base::Nothing{}); });
 }
 
 TEST_F(ReadConfig, TheShippedExamplesLoadWithoutErrors) {
