@@ -98,7 +98,7 @@ bool unpack(std::string_view text, rules::Diagnostics& diagnostics, std::string&
     write_all(out[sources_pipe], part);
     return base::Result<>(base::Nothing{});
   };
-  rules::ListImage image = rules::compile_lists(lists, write_sources, diagnostics);
+  rules::ListImage image = rules::compile_lists(lists, diagnostics, {.source_map = write_sources});
   write_all(out[image_pipe], image.bytes);
   std::vector<std::string> read;
   for (const rules::ListReport& report : image.reports) read.push_back(report.file);

@@ -13,9 +13,8 @@ namespace {
 
 constexpr std::chrono::minutes shortest_period{10};  // a publisher's server is not ours to burden
 
-constexpr std::array<std::string_view, 3> formats_read{"squidguard", "hosts", "domains"};
-constexpr std::array<std::string_view, 7> formats_of_later{"adguard",    "dnsmasq", "unbound", "rpz",
-                                                           "e2guardian", "urls",    "regex"};
+constexpr std::array<std::string_view, 10> formats{"squidguard", "hosts", "domains",    "adguard", "dnsmasq",
+                                                   "unbound",    "rpz",   "e2guardian", "urls",    "regex"};
 
 bool read_format(TableReader& reader, DeclaredList& list, Diagnostics& diagnostics) {
   std::optional<Text> format = reader.string("format");
@@ -24,14 +23,8 @@ bool read_format(TableReader& reader, DeclaredList& list, Diagnostics& diagnosti
     return false;
   }
   list.declaration.format = format->value;
-  auto is = [&](std::string_view known) { return known == format->value; };
-  if (std::any_of(formats_read.begin(), formats_read.end(), is)) return true;
-  if (std::any_of(formats_of_later.begin(), formats_of_later.end(), is)) {
-    error(diagnostics, format->place, "format '" + format->value + "' is not read by this build yet");
-    return false;
-  }
-  std::vector<std::string> known(formats_read.begin(), formats_read.end());
-  known.insert(known.end(), formats_of_later.begin(), formats_of_later.end());
+  if (std::find(formats.begin(), formats.end(), format->value) != formats.end()) return true;
+  std::vector<std::string> known(formats.begin(), formats.end());
   error(diagnostics, format->place, "unknown format '" + format->value + "', expected one of " + one_of(known));
   return false;
 }

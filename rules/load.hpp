@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,22 +67,25 @@ struct ListDeclaration {
 std::vector<ListDeclaration> list_declarations(const ConfigText& config, const std::string& state,
                                                Diagnostics& diagnostics);
 
-// What a list file held, for `check` and the log.
+// What a list file held, for `check`, `list build` and the log.
 struct ListReport {
   std::string list, category, file;
   std::uint64_t kept = 0, converted = 0, ignored = 0;
-  std::vector<std::string> notes;  // "line 12: not a host name: foo bar", at most 20 a file
+  std::map<std::string, std::uint64_t> reasons;  // why lines were ignored, and how many for each
+  std::vector<std::string> notes;                // "line 12: not a host name: foo bar"
 };
 struct ListImage {
   std::vector<std::uint8_t> bytes;    // what policy::DomainIndex::open reads
-  std::vector<std::uint8_t> sources;  // which line of which file, for explain
+  std::vector<std::uint8_t> sources;  // which line of which file, for explain; empty with a sink
   std::vector<ListReport> reports;
 };
-ListImage compile_lists(const std::vector<ListDeclaration>& lists, Diagnostics& diagnostics);
-// The same with the source map written away piece by piece: of millions of entries it is the largest part.
-using SourceMapSink = std::function<base::Result<>(base::Bytes)>;
-ListImage compile_lists(const std::vector<ListDeclaration>& lists, const SourceMapSink& source_map,
-                        Diagnostics& diagnostics);
+struct CompileOptions {
+  std::size_t notes = 20;  // of each file, at most
+  // Takes the source map piece by piece: of millions of entries it is the largest part.
+  std::function<base::Result<>(base::Bytes)> source_map;
+};
+ListImage compile_lists(const std::vector<ListDeclaration>& lists, Diagnostics& diagnostics,
+                        const CompileOptions& options = {});
 
 struct Loaded {
   Settings settings;

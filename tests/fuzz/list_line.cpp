@@ -4,6 +4,10 @@
 
 #include <cstdlib>
 
+#include "base/text.hpp"
+#include "rules/list_e2guardian.hpp"
+#include "rules/list_rpz.hpp"
+
 namespace {
 
 using rules::LineFormat;
@@ -16,8 +20,9 @@ void require(bool holds) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::string_view line = base::as_text({data, size});
-  for (LineFormat format : {LineFormat::domains_exact, LineFormat::domains_with_subdomains, LineFormat::hosts,
-                            LineFormat::urls, LineFormat::expressions}) {
+  for (LineFormat format : {LineFormat::domains_exact, LineFormat::domains_with_subdomains, LineFormat::any_domains,
+                            LineFormat::hosts, LineFormat::urls, LineFormat::expressions, LineFormat::addresses,
+                            LineFormat::adguard, LineFormat::dnsmasq, LineFormat::unbound}) {
     std::vector<rules::LineEntry> entries;
     rules::parse_list_line(format, line, entries);
     for (const rules::LineEntry& entry : entries) {
@@ -30,6 +35,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         require(again && again->host == url->host && again->rest == url->rest && !again->converted);
       }
     }
+  }
+  (void)rules::cancelled_rule(line);
+  rules::RpzReader rpz;
+  rules::E2guardianReader sites("/l/sitelist"), regexps("/l/regexpurllist");
+  std::vector<rules::LineEntry> entries;
+  for (std::string_view part : base::split(line, '\n')) {
+    rpz.read(part, entries);
+    sites.read(part, entries);
+    regexps.read(part, entries);
   }
   return 0;
 }

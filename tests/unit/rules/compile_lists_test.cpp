@@ -157,4 +157,105 @@ TEST_F(CompileLists, RefusesMoreTagsThanFitOnce) {
   EXPECT_THAT(messages(), ElementsAre(HasSubstr("error: no room for \"list:l512\"")));
 }
 
+TEST_F(CompileLists, AdguardsLadderHoldsInsideTheListAlone) {
+  compile({declare("ags", "adguard",
+                   folder_.write("ags.txt",
+                                 "||ads.example^\n@@||good.ads.example^\n||vip.good.ads.example^$important\n"
+                                 "||zip^$denyallow=fine.zip\n||gone.example^\n||gone.example^$badfilter\n"
+                                 "||tracker-*.example^\n")),
+           declare("plain", "domains", folder_.write("plain.txt", "good.ads.example\n"))});
+  EXPECT_THAT(messages(), ElementsAre());
+  EXPECT_THAT(holding("x.ads.example"), ElementsAre("list:ags"));
+  EXPECT_THAT(holding("good.ads.example"), ElementsAre("list:plain"));
+  EXPECT_THAT(holding("vip.good.ads.example"), UnorderedElementsAre("list:ags", "list:plain"));
+  EXPECT_THAT(holding("a.zip"), ElementsAre("list:ags"));
+  EXPECT_THAT(holding("www.fine.zip"), ElementsAre());
+  EXPECT_THAT(holding("gone.example"), ElementsAre());
+  EXPECT_THAT(holding("tracker-7.example"), ElementsAre("list:ags"));
+  ASSERT_EQ(image_.reports.size(), 2u);
+  EXPECT_EQ(image_.reports[0].kept, 5u);
+  EXPECT_THAT(image_.reports[0].reasons, ElementsAre(std::pair("cancelled by $badfilter", 2u)))
+      << "the rule, and the line that cancels it";
+}
+
+TEST_F(CompileLists, AZoneOfPolicies) {
+  compile({declare("rpz", "rpz",
+                   folder_.write("zone",
+                                 "$TTL 3600\n$ORIGIN rpz.example.\n"
+                                 "@ IN SOA localhost. root.localhost. (\n  2026 ; serial\n  3600 600 86400 60 )\n"
+                                 "  IN NS localhost.\n"
+                                 "bad.example CNAME .\n"
+                                 "*.below.example 300 IN CNAME *.\n"
+                                 "tree.example IN CNAME rpz-drop.\n*.tree.example IN CNAME rpz-drop.\n"
+                                 "ok.tree.example.rpz.example. CNAME rpz-passthru.\n"
+                                 "walled.example A 10.0.0.1\n"
+                                 "24.0.2.0.192.rpz-ip CNAME .\n128.1.zz.db8.2001.rpz-ip CNAME .\n"
+                                 "32.1.0.0.10.rpz-client-ip CNAME .\n"))});
+  EXPECT_THAT(messages(), ElementsAre());
+  EXPECT_THAT(holding("bad.example"), ElementsAre("list:rpz"));
+  EXPECT_THAT(holding("www.bad.example"), ElementsAre()) << "a bare name is that name";
+  EXPECT_THAT(holding("below.example"), ElementsAre());
+  EXPECT_THAT(holding("a.below.example"), ElementsAre("list:rpz"));
+  EXPECT_THAT(holding("tree.example"), ElementsAre("list:rpz"));
+  EXPECT_THAT(holding("ok.tree.example"), ElementsAre());
+  EXPECT_THAT(holding("walled.example"), ElementsAre("list:rpz"));
+  EXPECT_THAT(tags(index_.find(*base::IpAddress::parse("192.0.2.99"))), ElementsAre("list:rpz"));
+  EXPECT_THAT(tags(index_.find(*base::IpAddress::parse("2001:db8::1"))), ElementsAre("list:rpz"));
+  EXPECT_EQ(image_.reports[0].ignored, 1u);
+}
+
+TEST_F(CompileLists, E2guardiansFilesNameEachOther) {
+  folder_.write("e2/bannedsitelist",
+                "#listcategory: \"Games and Fun\"\ngames.example\n.zip\n192.0.2.1\n"
+                ".Include<more/sitelist>\n.Include<bannedsitelist>\n#time: 9 0 17 0 01234\n");
+  folder_.write("e2/more/sitelist", ".Define HOST <cdn.example>\nwww.__HOST__\n##time: 1 2 3 4 5\n");
+  folder_.write("e2/bannedurllist", "www.example/Arcade/\n");
+  folder_.write("e2/bannedregexpurllist", "casino[0-9]\n");
+  folder_.write("e2/bannedsiteiplist", "198.51.100.0/255.255.255.0\n");
+  compile({declare("e2", "e2guardian", folder_.path("e2"))});
+  EXPECT_THAT(holding("www.games.example"), UnorderedElementsAre("list:e2", "category:games_and_fun"));
+  EXPECT_THAT(holding("a.zip"), UnorderedElementsAre("list:e2", "category:games_and_fun"));
+  EXPECT_THAT(holding("a.www.cdn.example"), ElementsAre("list:e2"));
+  EXPECT_THAT(tags(index_.find(*base::IpAddress::parse("198.51.100.7"))), ElementsAre("list:e2"));
+  EXPECT_THAT(tags(index_.find(*base::IpAddress::parse("192.0.2.1"))), ElementsAre());
+  EXPECT_THAT(tags(index_.find_url({"http", "www.example", 80, "/Arcade/1", ""})), ElementsAre("list:e2"));
+  EXPECT_THAT(tags(index_.find_url({"http", "x.example", 80, "/casino7", ""})), ElementsAre("list:e2"));
+  ASSERT_EQ(messages().size(), 1u);
+  EXPECT_THAT(messages()[0], testing::HasSubstr("bannedsitelist:7:1: warning: '#time:' is not applied"));
+  auto origins = index_.origins(*base::DomainName::parse("www.cdn.example"));
+  ASSERT_EQ(origins.size(), 1u);
+  EXPECT_THAT(origins[0].file, testing::HasSubstr("more/sitelist"));
+  EXPECT_EQ(origins[0].line, 2u);
+}
+
+TEST_F(CompileLists, AFetchedListIncludesNoFileOfOurs) {
+  rules::ListDeclaration list = declare("e2", "e2guardian", folder_.path("e2"));
+  list.update.emplace();
+  folder_.write("secret", "secret.example\n");
+  folder_.write("e2/sitelist", "a.example\n.Include<../secret>\n.Include</etc/passwd>\n");
+  compile({list});
+  EXPECT_THAT(holding("a.example"), ElementsAre("list:e2"));
+  EXPECT_THAT(holding("secret.example"), ElementsAre());
+  EXPECT_EQ(image_.reports[0].reasons["a file outside of the list's folder"], 2u);
+}
+
+TEST_F(CompileLists, AListsCategoryIsThatOfAllItsEntries) {
+  rules::ListDeclaration list = declare("ads", "hosts", folder_.write("hosts.txt", "0.0.0.0 ads.example\n"));
+  list.category = "ads";
+  compile({list, declare("urls", "urls", folder_.write("urls.txt", "www.example/x\n")),
+           declare("regex", "regex", folder_.write("regex.txt", "ca[s]ino\n"))});
+  EXPECT_THAT(holding("ads.example"), UnorderedElementsAre("list:ads", "category:ads"));
+  EXPECT_THAT(tags(index_.find_url({"http", "www.example", 80, "/xy", ""})), ElementsAre("list:urls"));
+  EXPECT_THAT(tags(index_.find_url({"http", "www.example", 80, "/casino", ""})), ElementsAre("list:regex"));
+}
+
+TEST_F(CompileLists, NotesAreAsManyAsAskedForAndReasonsAreCounted) {
+  rules::ListDeclaration list = declare("x", "domains", folder_.write("x.txt", "a b\nc d\ncom\nok.example\n"));
+  rules::ListImage image = rules::compile_lists({list}, diagnostics_, {.notes = 1});
+  ASSERT_EQ(image.reports.size(), 1u);
+  EXPECT_THAT(image.reports[0].notes, ElementsAre("line 1: not a host name: a b"));
+  EXPECT_EQ(image.reports[0].reasons["not a host name"], 2u);
+  EXPECT_EQ(image.reports[0].reasons["a whole top-level domain"], 1u);
+}
+
 }  // namespace

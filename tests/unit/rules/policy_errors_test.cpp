@@ -154,7 +154,6 @@ INSTANTIATE_TEST_SUITE_P(
          "[list.d]\nformat = 'hosts'\npath = 'd'\nurl = 'https://x.example/d'\nmatch = 'exact'\n[list.e]\npath = 'e'\n",
          "policy.toml:5:7: error: 'match' is missing: format 'domains' needs \"subdomains\" or \"exact\", because "
          "publishers disagree\n"
-         "policy.toml:9:10: error: format 'adguard' is not read by this build yet\n"
          "policy.toml:11:7: error: 'path' or 'url' is missing\n"
          "policy.toml:12:10: error: unknown format 'hosst', expected one of squidguard, hosts, domains, adguard, "
          "dnsmasq, unbound, "
