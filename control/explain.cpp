@@ -197,8 +197,12 @@ Reply explain(const ExplainInput& input) {
   bool first = true;
   for (const policy::ListOrigin& origin : http.explanation.origins) {
     std::string where = origin.file + ":" + std::to_string(origin.line);
-    line(first ? "lists" : "", snapshot.tag_name(origin.tag) + "  " + where + "  " + origin.entry);
-    origins.push_back({{"tag", snapshot.tag_name(origin.tag)}, {"at", where}, {"entry", origin.entry}});
+    line(first ? "lists" : "", snapshot.tag_name(origin.tag) + "  " + where + "  " + origin.entry +
+                                   (origin.exception ? "  (an exception of that list)" : ""));
+    origins.push_back({{"tag", snapshot.tag_name(origin.tag)},
+                       {"at", where},
+                       {"entry", origin.entry},
+                       {"exception", origin.exception}});
     first = false;
   }
   if (first) line("lists", "no list holds it");

@@ -51,7 +51,8 @@ bool is_whole(const ListImages& lists, rules::Diagnostics& diagnostics) {
 ConfigRead read_config(const std::string& directory, const std::string& state, rules::Diagnostics& diagnostics) {
   ConfigRead read;
   read.text = rules::read_config(directory, diagnostics);
-  if (!rules::has_errors(diagnostics)) read.lists = rules::list_declarations(read.text, state, diagnostics);
+  if (!rules::has_errors(diagnostics))
+    read.lists = rules::list_declarations(read.text, {state, rules::shipped_lists_folder()}, diagnostics);
   return read;
 }
 

@@ -101,7 +101,7 @@ void Helper::adopt(const Message& message) {
   for (const Waiting& each : std::exchange(waiting_, {}))
     reply(each.number, {1, "sluicectl: the configuration has changed meanwhile; ask again\n", {{"error", "reloaded"}}});
   lists_.clear();
-  for (rules::ListDeclaration& list : rules::list_declarations(*text, options_.state, ignored)) {
+  for (rules::ListDeclaration& list : rules::list_declarations(*text, {options_.state, ""}, ignored)) {
     if (!list.update) continue;
     std::string name = list.name;
     std::string folder = options_.state + "/lists/" + name;

@@ -61,7 +61,8 @@ void Supervisor::begin_reload() {
     auto text = config ? rules::unpack_config(base::as_text(config->bytes())) : std::nullopt;
     if (!text) return refuse_reload("the configuration in force cannot be read\n");
     reload_->text = std::move(*text);
-    lists = rules::list_declarations(reload_->text, options_.state, reload_->diagnostics);
+    lists =
+        rules::list_declarations(reload_->text, {options_.state, rules::shipped_lists_folder()}, reload_->diagnostics);
   }
   if (rules::has_errors(reload_->diagnostics)) return refuse_reload(tell(reload_->diagnostics));
   if (rules::inputs_are_unchanged(bundle_.lists.inputs, lists))

@@ -197,7 +197,8 @@ void Supervisor::tend_helper() {
   auto config = base::sys::MappedFile::map(bundle_.config.get());
   auto text = config ? rules::unpack_config(base::as_text(config->bytes())) : std::nullopt;
   if (text)
-    for (const rules::ListDeclaration& list : rules::list_declarations(*text, options_.state, ignored))
+    for (const rules::ListDeclaration& list :
+         rules::list_declarations(*text, {options_.state, rules::shipped_lists_folder()}, ignored))
       needs_helper_ |= list.update.has_value();
   if (needs_helper_) {
     std::string lists = options_.state + "/lists";

@@ -58,6 +58,7 @@ void read_image(const ListBytes& lists, Draft& draft, Diagnostics& diagnostics) 
 
 // Empty ones were reported by compile_lists, which knows why.
 void declare_lists(const PolicyTree& tree, Draft& draft, Diagnostics& diagnostics) {
+  if (tree.shipped_lists) draft.lists.index.emplace(shipped_list_name, 0);
   for (const DeclaredList& list : read_lists(tree, {}, diagnostics)) {
     const std::string& name = list.declaration.name;
     draft.lists.index.emplace(name, static_cast<std::uint32_t>(draft.lists.index.size()));

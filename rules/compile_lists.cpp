@@ -68,6 +68,7 @@ class ListCompiler {
       if (!category) return;
       tags.push_back(*category);
     }
+    if (list.format == "shipped") return compile_shipped(*tag);
     std::size_t errors_before = error_count();
     std::uint64_t kept = list.format == "squidguard" ? compile_categories(*tag) : compile_files(tags);
     if (kept == 0 && error_count() == errors_before)
@@ -131,6 +132,20 @@ class ListCompiler {
     if (error) report(Severity::error, "cannot read " + list_->path + ": " + error.message());
     std::sort(files.begin(), files.end());
     return files;
+  }
+
+  // Without the folder (a program that was copied somewhere) the rest works; a rule that names a category says so.
+  void compile_shipped(policy::TagId list_tag) {
+    std::error_code error;
+    if (!fs::is_directory(list_->path, error))
+      return diagnostics_.push_back({Severity::warning, list_->path, 0, 0, "the shipped categories are not there"});
+    for (const std::string& file : files_of_list()) {
+      fs::path path(file);
+      if (path.extension() != ".txt") continue;
+      std::string category = path.stem().string();
+      std::optional<policy::TagId> tag = tag_of("category:" + category);
+      if (tag) read_file(file, category, LineFormat::any_domains, {list_tag, *tag});
+    }
   }
 
   // $badfilter cancels a rule wherever it stands, so the list is looked through for it first.

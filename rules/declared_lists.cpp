@@ -1,6 +1,8 @@
 // [list.NAME]: where a list's text is and how to read it.
 #include <algorithm>
 #include <array>
+#include <filesystem>
+#include <system_error>
 
 #include "rules/draft.hpp"
 #include "rules/enforcement.hpp"
@@ -116,6 +118,8 @@ std::vector<DeclaredList> read_lists(const PolicyTree& tree, const ListFolders& 
     list.declaration.file = *member->place.file;
     list.declaration.line = member->place.line;
     list.declaration.column = member->place.column;
+    if (member->key == shipped_list_name)
+      error(diagnostics, member->place, "the name 'sluice' is that of the shipped categories; choose another one");
     read_format(reader, list, diagnostics);
     read_source(reader, list, folders, diagnostics);
     auto subdomains = reader.choice<bool>("match", {{"subdomains", true}, {"exact", false}});
@@ -136,14 +140,28 @@ std::vector<DeclaredList> read_lists(const PolicyTree& tree, const ListFolders& 
   return lists;
 }
 
-std::vector<ListDeclaration> list_declarations(const ConfigText& config, const std::string& state,
+std::vector<ListDeclaration> list_declarations(const ConfigText& config, const ListPlaces& places,
                                                Diagnostics& diagnostics) {
   std::vector<ListDeclaration> files;
   PolicyTree tree = gather_policy(config, diagnostics);
-  ListFolders folders{config.directory + "/lists", state + "/lists"};
+  if (tree.shipped_lists && !places.shipped.empty()) {
+    ListDeclaration shipped;
+    shipped.name = shipped_list_name;
+    shipped.format = "shipped";
+    shipped.path = places.shipped;
+    shipped.written_by_admin = true;  // as good as: few, and exact
+    files.push_back(std::move(shipped));
+  }
+  ListFolders folders{config.directory + "/lists", places.state + "/lists"};
   for (DeclaredList& list : read_lists(tree, folders, diagnostics))
     if (!list.declaration.path.empty()) files.push_back(std::move(list.declaration));
   return files;
+}
+
+std::string shipped_lists_folder() {
+  std::error_code error;
+  std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? std::string() : (program.parent_path().parent_path() / "share/sluice/defaults").string();
 }
 
 }  // namespace rules

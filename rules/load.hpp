@@ -64,8 +64,16 @@ struct ListDeclaration {
   std::string file;                  // where it is declared
   std::uint32_t line = 0, column = 0;
 };
-std::vector<ListDeclaration> list_declarations(const ConfigText& config, const std::string& state,
+// Where lists lie that are not in the configuration's folder.
+struct ListPlaces {
+  std::string state;    // of fetched ones: STATE/lists
+  std::string shipped;  // the folder of shipped categories (rules/defaults); empty: without them
+};
+std::vector<ListDeclaration> list_declarations(const ConfigText& config, const ListPlaces& places,
                                                Diagnostics& diagnostics);
+// The folder of shipped categories, found by where this program lies: ../share/sluice/defaults beside it.
+std::string shipped_lists_folder();
+inline constexpr const char* shipped_list_name = "sluice";
 
 // What a list file held, for `check`, `list build` and the log.
 struct ListReport {

@@ -19,6 +19,7 @@ class Gatherer {
       else
         tree_.zone = zone;
     }
+    if (auto shipped = top.boolean("shipped_lists")) tree_.shipped_lists = *shipped;
     named(top.find("list"), "list", tree_.lists);
     named(top.find("device"), "device", tree_.devices);
     named(top.find("group"), "group", tree_.groups);

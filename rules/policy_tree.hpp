@@ -11,6 +11,7 @@ namespace rules {
 struct PolicyTree {
   std::vector<TomlFile> files;  // own the nodes below
   std::optional<Text> zone;
+  bool shipped_lists = true;  // false: the shipped categories are left out
   std::vector<const Member*> lists, devices, groups, schedules;
   std::vector<const Node*> rules;  // tables
   bool whole = true;               // false: a file did not parse, so that a name that is missing may stand in it

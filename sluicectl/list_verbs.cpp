@@ -7,8 +7,11 @@
 namespace sluicectl {
 
 int list(const Arguments& arguments) {
-  constexpr std::pair<const char*, int (*)(const Arguments&)> sub_verbs[] = {
-      {"stats", list_stats}, {"update", list_update}, {"rollback", list_rollback}};
+  constexpr std::pair<const char*, int (*)(const Arguments&)> sub_verbs[] = {{"build", list_build},
+                                                                             {"lookup", list_lookup},
+                                                                             {"stats", list_stats},
+                                                                             {"update", list_update},
+                                                                             {"rollback", list_rollback}};
   std::string known;
   for (const auto& [name, run] : sub_verbs) {
     known += std::string(known.empty() ? "" : ", ") + name;

@@ -49,6 +49,12 @@ int main(int argc, char** argv) {
       case 't':
         arguments.options["time"] = optarg;
         break;
+      case 'n':
+        arguments.options["notes"] = optarg;
+        break;
+      case 'o':
+        arguments.options["output"] = optarg;
+        break;
       case 'f':
         arguments.options["force"] = "yes";
         break;

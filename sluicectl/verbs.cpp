@@ -13,6 +13,7 @@
 #include "netfilter/policy_route.hpp"
 #include "rules/load.hpp"
 #include "sluicectl/answer.hpp"
+#include "sluicectl/files.hpp"
 #include "sluicectl/list_verbs.hpp"
 
 namespace sluicectl {
@@ -25,48 +26,6 @@ constexpr int reload_patience_s = 330;  // lists are compiled first
 
 // --- with the files alone
 
-struct FromFiles {
-  rules::Diagnostics diagnostics;
-  rules::ListImage image;
-  rules::Loaded loaded;
-};
-
-FromFiles load_files(const Arguments& arguments) {
-  FromFiles result;
-  rules::ConfigText config = rules::read_config(arguments.config, result.diagnostics);
-  if (rules::has_errors(result.diagnostics)) return result;
-  auto lists = rules::list_declarations(config, arguments.state, result.diagnostics);
-  auto image = std::make_shared<rules::ListImage>(rules::compile_lists(lists, result.diagnostics));
-  result.image.reports = image->reports;
-  result.loaded = rules::build(config, {image->bytes, image->sources, image}, result.diagnostics);
-  // The phases may find the same thing.
-  rules::Diagnostics once;
-  for (const rules::Diagnostic& each : result.diagnostics) {
-    bool told =
-        std::any_of(once.begin(), once.end(), [&](const auto& other) { return other.to_string() == each.to_string(); });
-    if (!told) once.push_back(each);
-  }
-  result.diagnostics = std::move(once);
-  return result;
-}
-
-Json to_json(const rules::Diagnostics& diagnostics) {
-  Json json = Json::array();
-  for (const rules::Diagnostic& each : diagnostics)
-    json.push_back({{"severity", each.severity == rules::Severity::error ? "error" : "warning"},
-                    {"file", each.file},
-                    {"line", each.line},
-                    {"column", each.column},
-                    {"message", each.message}});
-  return json;
-}
-
-std::string told(const rules::Diagnostics& diagnostics) {
-  std::string text;
-  for (const rules::Diagnostic& each : diagnostics) text += each.to_string() + "\n";
-  return text;
-}
-
 int check(const Arguments& arguments) {
   if (!arguments.operands.empty()) return usage_error("check takes no operands");
   FromFiles files = load_files(arguments);
@@ -74,21 +33,9 @@ int check(const Arguments& arguments) {
   auto errors = std::count_if(files.diagnostics.begin(), files.diagnostics.end(),
                               [](const auto& each) { return each.severity == rules::Severity::error; });
   auto warnings = static_cast<std::ptrdiff_t>(files.diagnostics.size()) - errors;
-  Json lists = Json::array();
   std::string text = told(files.diagnostics);
-  for (const rules::ListReport& report : files.image.reports) {
-    lists.push_back({{"list", report.list},
-                     {"category", report.category},
-                     {"file", report.file},
-                     {"kept", report.kept},
-                     {"converted", report.converted},
-                     {"ignored", report.ignored},
-                     {"notes", report.notes}});
-    if (report.ignored == 0) continue;
-    text += report.file + ": " + std::to_string(report.kept) + " entries kept, " + std::to_string(report.ignored) +
-            " ignored\n";
-    for (const std::string& note : report.notes) text += "  " + note + "\n";
-  }
+  for (const rules::ListReport& report : files.image.reports)
+    if (report.ignored > 0) text += told(report);
   text += std::to_string(errors) + " errors, " + std::to_string(warnings) + " warnings";
   if (good)
     text += "; " + std::to_string(files.loaded.snapshot->rules.size()) + " rules, " +
@@ -98,7 +45,7 @@ int check(const Arguments& arguments) {
                {"errors", errors},
                {"warnings", warnings},
                {"diagnostics", to_json(files.diagnostics)},
-               {"lists", lists}};
+               {"lists", to_json(files.image.reports)}};
   return print(arguments, {good ? exit_ok : exit_usage, std::move(text), std::move(data)});
 }
 
@@ -178,7 +125,7 @@ int down(const Arguments& arguments) {
 const std::vector<Verb> verbs = {
     {"check", "[--config DIR]", "every error and warning of the configuration files", check},
     {"explain", "--client ADDRESS [--time T] URL|HOST", "who, which rule, which list, and why", explain},
-    {"list", "stats|update [NAME...] [--force]|rollback NAME", "the lists that are fetched", list},
+    {"list", "build|lookup|stats|update|rollback ...", "what lists hold, and fetching them", list},
     {"reload", "", "the new files go live, or nothing changes", reload},
     {"status", "", "what is in force, and how it goes", status},
     {"connections", "", "what is open now", connections},

@@ -20,7 +20,7 @@ MAY_USE = {
     "rules": {"base", "proto", "policy", "rules"},
     "control": {"base", "base/sys", "proto", "policy", "control"},
     "daemon": {"base", "base/sys", "proto", "policy", "netfilter", "flow", "rules", "control", "daemon"},
-    "sluicectl": {"base", "base/sys", "policy", "netfilter", "rules", "control", "sluicectl"},
+    "sluicectl": {"base", "base/sys", "proto", "policy", "netfilter", "rules", "control", "sluicectl"},
 }
 # What a folder must not pull in whatever it does: they triple a router's program, or hide cost and effects.
 NOWHERE = {"iostream", "regex", "locale", "sstream", "fstream"}

@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (cut != text.npos) config.sluice.text = text.substr(cut + 1);
 
   rules::Diagnostics diagnostics;
-  rules::list_declarations(config, "state", diagnostics);
+  rules::list_declarations(config, {"state", ""}, diagnostics);
   rules::Loaded loaded = rules::build(config, {}, diagnostics);
   for (const rules::Diagnostic& each : diagnostics) require(!each.message.empty());
   require((loaded.snapshot == nullptr) == rules::has_errors(diagnostics));

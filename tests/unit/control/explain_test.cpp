@@ -57,7 +57,7 @@ class ExplainTest : public testing::Test {
     config.policy[0].path = "policy.toml";
     rules::Diagnostics diagnostics;
     auto image = std::make_shared<rules::ListImage>(
-        rules::compile_lists(rules::list_declarations(config, "state", diagnostics), diagnostics));
+        rules::compile_lists(rules::list_declarations(config, {"state", ""}, diagnostics), diagnostics));
     snapshot_ = rules::build(config, {image->bytes, image->sources, image}, diagnostics).snapshot;
     EXPECT_TRUE(snapshot_) << rules::testing::lines_of(diagnostics);
   }

@@ -87,7 +87,7 @@ TEST_F(ReadConfig, ListPathsAreUnderTheDirectoryAndFetchedOnesUnderTheState) {
       "list.b = { format = 'squidguard', path = '/var/b' }\n"
       "list.c = { format = 'hosts', url = 'https://c.example/', category = 'ads', every = '12h', max_shrink = '30%', "
       "max_grow = '200%', never = ['Bücher.example'] }\n");
-  auto lists = rules::list_declarations(config, "state", diagnostics_);
+  auto lists = rules::list_declarations(config, {"state", ""}, diagnostics_);
   ASSERT_EQ(lists.size(), 3u);
   EXPECT_EQ(lists[0].path, "/etc/sluice/lists/a.txt");
   EXPECT_TRUE(lists[0].written_by_admin);
