@@ -27,7 +27,7 @@ class BundleTest : public testing::Test {
     chmod(folder_.path().c_str(), 0755);  // the compiler is nobody
     folder_.write("sluice.toml", "[network]\nlan = ['br-lan']\n");
     folder_.write("policy.toml",
-                  "[list.own]\nformat = 'domains'\npath = 'own.txt'\nmatch = 'exact'\n"
+                  "shipped_lists = false\n[list.own]\nformat = 'domains'\npath = 'own.txt'\nmatch = 'exact'\n"
                   "[[rule]]\nname = 'ours'\nto = 'list:own'\naction = 'block'\n");
     folder_.write("policy.d/20-more.toml", "[[rule]]\nname = 'more'\nto = 'host:more.example'\naction = 'block'\n");
     folder_.write("lists/own.txt", "one.example\ntwo.example\n");

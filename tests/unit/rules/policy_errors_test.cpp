@@ -30,7 +30,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::ValuesIn(std::vector<Case>{
         {"grop = 1\n",
          "policy.toml:5:1: error: unknown key 'grop', did you mean 'group'? Expected one of device, group, list, "
-         "rule, schedule or zone\n"},
+         "rule, schedule, shipped_lists or zone\n"},
         {"[group.a]\ntsl = 'sni'\nquic = 'of'\n",
          "policy.toml:6:1: error: unknown key 'tsl', did you mean 'tls'? Expected one of bad_certificate, block_page, "
          "dns, "
