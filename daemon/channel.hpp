@@ -41,6 +41,10 @@ enum class MessageType : std::uint8_t {
   reply = 41,         // text: request number, newline, reply JSON; fd instead when large
   // keeper -> gateway, keeper -> helper (which answers with `reply`)
   query = 50,  // text: request number, newline, request JSON
+  codes = 51,  // keeper -> gateway: all codes (CodeStore::for_gateway)
+  // gateway -> keeper
+  code_rules = 42,  // text: names of the rules that take codes, a line each
+  code_used = 43,   // text: the hash of one
   // helper -> supervisor: a list has a new version
   lists_changed = 60,
   // helper -> keeper: what `status` shall say about lists; text: lines

@@ -25,8 +25,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr base::Duration worker_patience = 1s;  // a worker that has not turned its loop for this long counts as hung
-constexpr base::Duration clock_period = 1s;     // schedules change on the second
-constexpr base::Duration drain_limit = 10s;     // for running flows after a stop; then they are reset
+constexpr base::Duration grant_period = std::chrono::milliseconds(500);  // flows end within a second of it
+constexpr base::Duration clock_period = 1s;                              // schedules change on the second
+constexpr base::Duration drain_limit = 10s;  // for running flows after a stop; then they are reset
 
 // The day this was built. A clock before it is wrong (no battery, no NTP yet): schedules do not believe it.
 base::WallTime build_date() {
@@ -52,7 +53,11 @@ void raise_descriptor_limit(std::uint32_t connections) {
 
 }  // namespace
 
-Gateway::Gateway(const Options& options) : options_(options), supervisor_(base::sys::UniqueFd(role_channel_fd)) {
+Gateway::Gateway(const Options& options)
+    : options_(options), supervisor_(base::sys::UniqueFd(role_channel_fd)), grants_([this](const std::string& hash) {
+        std::lock_guard lock(keeper_mutex_);
+        if (keeper_) keeper_.send(MessageType::code_used, hash);
+      }) {
   started_ = wall_now();
 }
 
@@ -63,6 +68,7 @@ int Gateway::run() {
   loop_.add(supervisor_.fd(), EPOLLIN, &supervisor_ear_);
   loop_.every(std::chrono::milliseconds(netfilter::heartbeat_interval_ms), [this] { beat(); });
   loop_.every(clock_period, [this] { look_at_the_clock(); });
+  loop_.every(grant_period, [this] { end_grants(); });
   loop_.every(clock_period, [this] {
     if (kernel_flows_) kernel_flows_->tend(loop_.now(), wall_now());
   });
@@ -103,6 +109,7 @@ void Gateway::hear_supervisor() {
         if (keeper_) loop_.remove(keeper_.fd());
         keeper_ = Channel(std::move(message.fds[0]));
         loop_.add(keeper_.fd(), EPOLLIN, &keeper_ear_);
+        loop_.defer([this] { tell_keeper_of_code_rules(); });
         break;
       }
       case MessageType::beat_now:
@@ -150,6 +157,7 @@ void Gateway::adopt(Message& message) {
     if (!begun) give_up(begun.error().message);
   }
   put_in_force();
+  tell_keeper_of_code_rules();
   if (first) {
     for (auto& worker : workers_) worker->start();
   }
@@ -194,7 +202,7 @@ base::Result<> Gateway::begin(const rules::Settings& settings) {
   if (kernel_lane_) common.kernel_lane = &*kernel_lane_;
   unsigned count = worker_count(settings);
   for (unsigned i = 0; i < count; ++i) {
-    workers_.push_back(std::make_unique<Worker>(i, common, *sightings_, limits_,
+    workers_.push_back(std::make_unique<Worker>(i, common, *sightings_, grants_, limits_,
                                                 [this](const std::string& lines) { return send_lines(lines); }));
     auto listening = workers_.back()->listen();
     if (!listening) return std::move(listening).error();
@@ -202,7 +210,7 @@ base::Result<> Gateway::begin(const rules::Settings& settings) {
   if (kernel_lane_) {
     auto conntrack = netfilter::Conntrack::open();
     if (!conntrack) return std::move(conntrack).error().context("kernel lane");
-    kernel_flows_.emplace(*labels_, std::move(*conntrack), *sightings_, settings.network.lan,
+    kernel_flows_.emplace(*labels_, std::move(*conntrack), *sightings_, grants_, settings.network.lan,
                           settings.network.mark_mask, [this](flow::CommandList notes) {
                             workers_[0]->post([worker = workers_[0].get(), notes = std::move(notes)] {
                               for (const flow::Command& each : notes)
@@ -242,6 +250,20 @@ void Gateway::put_in_force() {
   if (!kernel_flows_) return;
   kernel_flows_->set_recording(policy.keep_log);
   kernel_flows_->judge_again(snapshot_, active_, now);
+}
+
+// Flows that a grant alone allowed end with it (POLICY 9).
+void Gateway::end_grants() {
+  if (snapshot_ && !draining_ && grants_.forget_expired(wall_now())) put_in_force();
+}
+
+void Gateway::tell_keeper_of_code_rules() {
+  if (!snapshot_) return;
+  std::string names;
+  for (const policy::Rule& rule : snapshot_->rules)
+    if (rule.action == policy::Action::code) names += rule.name + "\n";
+  std::lock_guard lock(keeper_mutex_);
+  if (keeper_) keeper_.send(MessageType::code_rules, names);
 }
 
 // Asked every second rather than told by a timer: the wall clock may jump either way.
@@ -317,6 +339,10 @@ void Gateway::hear_keeper() {
     }
     if (state != Channel::State::message) return;
     if (message.type == MessageType::query) answer(message.text);
+    if (message.type == MessageType::codes) {
+      auto codes = control::Json::parse(message.text, nullptr, false);
+      if (codes.is_array() && grants_.adopt_codes(codes) && snapshot_) put_in_force();
+    }
   }
 }
 
@@ -335,7 +361,8 @@ void Gateway::answer(const std::string& query) {
                    heartbeat_complaint_,
                    build_date(),
                    warnings_,
-                   kernel_flows_ ? &*kernel_flows_ : nullptr};
+                   kernel_flows_ ? &*kernel_flows_ : nullptr,
+                   grants_};
   std::string reply = answer_query(view, query.substr(line_end + 1));
   std::lock_guard lock(keeper_mutex_);
   if (keeper_) keeper_.send(MessageType::reply, number + "\n" + reply);

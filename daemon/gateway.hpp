@@ -10,6 +10,7 @@
 
 #include "daemon/channel.hpp"
 #include "daemon/connection_limits.hpp"
+#include "daemon/grants.hpp"
 #include "daemon/kernel_flows.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/options.hpp"
@@ -34,11 +35,13 @@ class Gateway {
 
   void hear_supervisor();
   void hear_keeper();
+  void tell_keeper_of_code_rules();
   void adopt(Message& message);
   // With the first policy: listeners, queues, heartbeat, privileges, threads.
   base::Result<> begin(const rules::Settings& settings);
   base::Result<> begin_kernel_lane(const rules::Settings& settings);
   void put_in_force();
+  void end_grants();
   void look_at_the_clock();
   void beat();
   bool workers_live();
@@ -63,6 +66,7 @@ class Gateway {
 
   std::optional<netfilter::Heartbeat> heartbeat_;
   std::unique_ptr<Sightings> sightings_;
+  Grants grants_;
   ConnectionLimits limits_;
   base::sys::UniqueFd labels_file_;  // the supervisor has one for us if there is a kernel lane
   std::unique_ptr<FlowLabels> labels_;

@@ -242,8 +242,24 @@ Reply explain(const GatewayView& view, const control::Request& request) {
   sighting.address = *address;
   sighting.mac = view.sightings->mac_of(*address);
   sighting.interface = view.sightings->interface_of(*address);
-  return control::explain({*view.snapshot, view.snapshot->clients.identify(sighting), time, view.build_date,
-                           argument("target"), view.kernel_flows != nullptr});
+  policy::Client client = view.snapshot->clients.identify(sighting);
+  view.grants.look_up(*view.snapshot, client, time);
+  return control::explain(
+      {*view.snapshot, std::move(client), time, view.build_date, argument("target"), view.kernel_flows != nullptr});
+}
+
+Reply grants(const GatewayView& view) {
+  Reply reply;
+  Json all = view.grants.to_json(view.now);
+  for (const Json& each : all)
+    reply.text += each["client"].get<std::string>() + "  '" + each["rule"].get<std::string>() + "'  by " +
+                  each["how"].get<std::string>() + ", " +
+                  std::to_string(each["until"].get<std::int64_t>() -
+                                 std::chrono::floor<std::chrono::seconds>(view.now).time_since_epoch().count()) +
+                  " s left\n";
+  if (all.empty()) reply.text = "nobody has been let past a warn or code rule\n";
+  reply.data = {{"grants", std::move(all)}};
+  return reply;
 }
 
 }  // namespace
@@ -253,6 +269,7 @@ std::string answer_query(const GatewayView& view, const std::string& line) {
   if (!request) return control::to_line({2, "sluicectl: " + request.error().message + "\n", Json::object()});
   if (!view.snapshot) return control::to_line({3, "sluicectl: the gateway has no policy yet\n", Json::object()});
   if (request->verb == "status") return control::to_line(status(view, *request));
+  if (request->verb == "grants") return control::to_line(grants(view));
   if (request->verb == "connections") return control::to_line(connections(view));
   if (request->verb == "explain") return control::to_line(explain(view, *request));
   return control::to_line({2, "sluicectl: the gateway knows no verb '" + request->verb + "'\n", Json::object()});

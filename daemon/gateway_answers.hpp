@@ -25,6 +25,7 @@ struct GatewayView {
   base::WallTime build_date;
   const std::vector<std::string>& warnings;  // of loading the policy
   KernelFlows* kernel_flows;                 // null: no kernel lane
+  const Grants& grants;
 };
 
 // `request` is a control::Request as the keeper got it; the answer is a control::Reply. Never throws.

@@ -28,7 +28,8 @@ std::string failure(int exit, std::string text) {
 
 }  // namespace
 
-Keeper::Keeper() : supervisor_(base::sys::UniqueFd(role_channel_fd)) {}
+Keeper::Keeper(const Options& options)
+    : supervisor_(base::sys::UniqueFd(role_channel_fd)), codes_(options.state + "/codes") {}
 
 int Keeper::run() {
   supervisor_ear_.hear = [this] { hear_supervisor(); };
@@ -64,6 +65,7 @@ void Keeper::hear_supervisor() {
         }
         gateway_ = Channel(std::move(message.fds[0]));
         loop_.add(gateway_.fd(), EPOLLIN, &gateway_ear_);
+        send_codes();
         break;
       case MessageType::helper_peer:
         if (helper_) loop_.remove(helper_.fd());
@@ -104,7 +106,16 @@ void Keeper::hear_gateway() {
     }
     if (message.type == MessageType::access_lines) log_.write(message.text);
     if (message.type == MessageType::reply) reply_from(message.text);
+    if (message.type == MessageType::code_used) codes_.used(message.text);
+    if (message.type != MessageType::code_rules) continue;
+    code_rules_.clear();
+    for (std::string_view name : base::split(message.text, '\n'))
+      if (!name.empty()) code_rules_.emplace_back(name);
   }
+}
+
+void Keeper::send_codes() {
+  gateway_.send(MessageType::codes, codes_.for_gateway(wall_now()));
 }
 
 void Keeper::hear_helper() {
@@ -168,13 +179,21 @@ void Keeper::ask(Peer& peer) {
     passed_on = supervisor_.send(MessageType::reload, number);
   } else if (request->verb == "down") {
     passed_on = supervisor_.send(MessageType::down, number);
-  } else if (request->verb == "status" || request->verb == "connections" || request->verb == "explain") {
+  } else if (request->verb == "status" || request->verb == "connections" || request->verb == "explain" ||
+             request->verb == "grants") {
     if (request->verb == "status") {
       request->args["log_lines_lost"] = std::to_string(log_.lost());
       request->args["log_trouble"] = log_.trouble();
       request->args["list_trouble"] = list_trouble_;
     }
     passed_on = gateway_.send(MessageType::query, number + "\n" + control::to_line(*request));
+  } else if (request->verb.starts_with("code ")) {
+    ucred who{};
+    socklen_t size = sizeof who;
+    getsockopt(peer.fd.get(), SOL_SOCKET, SO_PEERCRED, &who, &size);
+    auto answer = codes_.answer(*request, code_rules_, "uid " + std::to_string(who.uid), wall_now());
+    send_codes();
+    return reply(peer.number, control::to_line(answer));
   } else if (request->verb.starts_with("list ")) {
     if (!helper_) return reply(peer.number, failure(1, "no list has a url, so nothing fetches lists"));
     passed_on = helper_.send(MessageType::query, number + "\n" + control::to_line(*request));
@@ -225,7 +244,7 @@ void Keeper::drop(std::uint64_t number) {
   peers_.erase(found);
 }
 
-int run_keeper(const Options&) {
+int run_keeper(const Options& options) {
   logging::set_role("keeper");
   prctl(PR_SET_NAME, "sluice-keeper");
   die_with_parent();
@@ -236,7 +255,7 @@ int run_keeper(const Options&) {
   if (!account) return logging::error(account.error().message), exit_failure;
   auto dropped = drop_to(*account, {});
   if (!dropped) return logging::error(dropped.error().message), exit_failure;
-  return Keeper().run();
+  return Keeper(options).run();
 }
 
 }  // namespace sluiced

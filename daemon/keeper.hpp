@@ -10,6 +10,7 @@
 #include "control/protocol.hpp"
 #include "daemon/access_log.hpp"
 #include "daemon/channel.hpp"
+#include "daemon/code_store.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/options.hpp"
 
@@ -17,7 +18,7 @@ namespace sluiced {
 
 class Keeper {
  public:
-  Keeper();
+  explicit Keeper(const Options& options);
   int run();
 
  private:
@@ -40,6 +41,7 @@ class Keeper {
   void hear_supervisor();
   void hear_gateway();
   void hear_helper();
+  void send_codes();
   void accept_peer();
   void peer_ready(Peer& peer);
   void ask(Peer& peer);
@@ -54,6 +56,8 @@ class Keeper {
   Ear supervisor_ear_, gateway_ear_, helper_ear_, control_ear_;
   base::sys::UniqueFd control_;
   AccessLog log_;
+  CodeStore codes_;
+  std::vector<std::string> code_rules_;
   std::string list_trouble_;  // lines for `status`
   std::map<std::uint64_t, std::unique_ptr<Peer>> peers_;
   std::uint64_t next_number_ = 1;

@@ -35,12 +35,13 @@ flow::KnownOfHello known_of(const FlowLabel& label) {
   return {label.name, label.ech_offered, protocol, label.began};
 }
 
-KernelFlows::KernelFlows(FlowLabels& labels, netfilter::Conntrack conntrack, Sightings& sightings,
+KernelFlows::KernelFlows(FlowLabels& labels, netfilter::Conntrack conntrack, Sightings& sightings, const Grants& grants,
                          std::vector<std::string> lans, std::uint32_t mark_mask,
                          std::function<void(flow::CommandList)> publish)
     : labels_(labels),
       conntrack_(std::move(conntrack)),
       sightings_(sightings),
+      grants_(grants),
       lans_(std::move(lans)),
       mark_mask_(mark_mask),
       publish_(std::move(publish)) {
@@ -53,7 +54,9 @@ policy::Client KernelFlows::identify(const FlowLabel& label) {
   sighting.address = label.tuple.client.address;
   sighting.mac = sightings_.mac_of(sighting.address);
   if (label.lan < lans_.size()) sighting.interface = lans_[label.lan];
-  return surroundings_.snapshot->clients.identify(sighting);
+  policy::Client client = surroundings_.snapshot->clients.identify(sighting);
+  grants_.look_up(*surroundings_.snapshot, client, wall_now());
+  return client;
 }
 
 flow::RunningFlow KernelFlows::running(const FlowLabel& label, flow::Counters counters) {

@@ -74,6 +74,7 @@ base::Result<> Supervisor::begin() {
     if (!done) return done;
   }
   prepare_log_directory();
+  prepare_state_folder("codes", 0700);
   for (const std::string& warning : warnings_about_this_host(settings_)) logging::warning(warning);
 
   sigset_t watched;
@@ -148,6 +149,15 @@ void Supervisor::prepare_log_directory() {
     logging::warning("cannot create " + directory + " for the access log");
 }
 
+void Supervisor::prepare_state_folder(const char* name, int mode) {
+  std::string folder = options_.state + "/" + name;
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error || lchown(folder.c_str(), account_.uid, account_.gid) != 0 ||
+      chmod(folder.c_str(), static_cast<mode_t>(mode)) != 0)
+    logging::warning("cannot make " + folder + ": " + (error ? error.message() : std::strerror(errno)));
+}
+
 // --- roles
 
 base::Result<> Supervisor::start(Role& role) {
@@ -201,12 +211,7 @@ void Supervisor::tend_helper() {
          rules::list_declarations(*text, {options_.state, rules::shipped_lists_folder()}, ignored))
       needs_helper_ |= list.update.has_value();
   if (needs_helper_) {
-    std::string lists = options_.state + "/lists";
-    std::error_code error;
-    std::filesystem::create_directories(lists, error);
-    if (error || lchown(lists.c_str(), account_.uid, account_.gid) != 0)
-      logging::warning("cannot make " + lists +
-                       " for the lists that are fetched: " + (error ? error.message() : std::strerror(errno)));
+    prepare_state_folder("lists", 0755);
     if (helper_.child) helper_.child->channel.send(MessageType::policy, {}, {bundle_.config.get()});
   } else if (helper_.child) {
     loop_.remove(helper_.child->channel.fd());

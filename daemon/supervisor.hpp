@@ -49,6 +49,7 @@ class Supervisor {
   base::Result<> claim_run_directory();
   base::Result<> open_control_socket();
   void prepare_log_directory();
+  void prepare_state_folder(const char* name, int mode);  // one that an unprivileged role writes to
 
   base::Result<> start(Role& role);
   void introduce();         // a fresh channel between gateway and keeper

@@ -32,17 +32,19 @@ bool is_loopback(const base::IpAddress& address) {
 
 }  // namespace
 
-Worker::Worker(unsigned number, WorkerSettings settings, Sightings& sightings, ConnectionLimits& limits,
+Worker::Worker(unsigned number, WorkerSettings settings, Sightings& sightings, Grants& grants, ConnectionLimits& limits,
                std::function<bool(const std::string&)> send_lines)
     : number_(number),
       settings_(std::move(settings)),
       sightings_(sightings),
+      grants_(grants),
       limits_(limits),
       send_lines_(std::move(send_lines)),
       timers_(loop_.now()),
       buffer_(std::make_unique<std::array<std::uint8_t, 256 * 1024>>()),
       spare_descriptor_(::open("/dev/null", O_RDONLY | O_CLOEXEC)) {
   surroundings_.unknown_protocol = settings_.unknown_protocol;
+  surroundings_.gatekeeper = &grants_;
   if (getrandom(&surroundings_.id_seed, sizeof surroundings_.id_seed, 0) < 0)
     surroundings_.id_seed = static_cast<std::uint64_t>(monotonic_now().time_since_epoch().count()) + number_;
   loop_.every(TimerWheel::slot_width, [this] {
@@ -186,7 +188,9 @@ policy::Client Worker::identify(const base::IpAddress& address, const std::strin
   sighting.address = address;
   sighting.mac = sightings_.mac_of(address);
   sighting.interface = interface;
-  return surroundings_.snapshot->clients.identify(sighting);
+  policy::Client client = surroundings_.snapshot->clients.identify(sighting);
+  grants_.look_up(*surroundings_.snapshot, client, wall_now());
+  return client;
 }
 
 void Worker::open_flow(netfilter::Accepted accepted, std::size_t lan) {

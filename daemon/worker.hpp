@@ -13,6 +13,7 @@
 #include "daemon/connection_limits.hpp"
 #include "daemon/flow_driver.hpp"
 #include "daemon/gate_driver.hpp"
+#include "daemon/grants.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/pipe_pool.hpp"
 #include "daemon/sightings.hpp"
@@ -51,7 +52,7 @@ struct WorkerTotals {
 class Worker {
  public:
   // `send_lines` hands finished access-log lines on; false: they are lost and counted.
-  Worker(unsigned number, WorkerSettings settings, Sightings& sightings, ConnectionLimits& limits,
+  Worker(unsigned number, WorkerSettings settings, Sightings& sightings, Grants& grants, ConnectionLimits& limits,
          std::function<bool(const std::string&)> send_lines);
   ~Worker();
 
@@ -109,6 +110,7 @@ class Worker {
   const unsigned number_;
   const WorkerSettings settings_;
   Sightings& sightings_;
+  Grants& grants_;
   ConnectionLimits& limits_;
   std::function<bool(const std::string&)> send_lines_;
 

@@ -10,6 +10,9 @@
 namespace flow {
 namespace {
 
+// Values are escaped, the form is HTML: it is put in afterwards. No value has control characters.
+constexpr std::string_view place_of_form = "\x01";
+
 std::string_view reason_phrase(int status) {
   switch (status) {
     case 400:
@@ -110,7 +113,7 @@ std::string block_response(const Subject& subject, const PageContext& context) {
   std::string client = client_text(context);
   std::string time = local_time(context.now, context.snapshot.zone);
   std::string category = joined(category_names(context.snapshot, subject.verdict.categories));
-  const std::array<std::pair<std::string_view, std::string_view>, 10> values{{
+  const std::array<std::pair<std::string_view, std::string_view>, 11> values{{
       {"what", what},
       {"why", why},
       {"rule", rule_name(context.snapshot, subject.verdict.rule)},
@@ -121,8 +124,19 @@ std::string block_response(const Subject& subject, const PageContext& context) {
       {"time", time},
       {"group", context.snapshot.groups[context.client.group.value].name},
       {"category", category},
+      {"proceed", place_of_form},
   }};
-  return answer(403, "text/html", page.render_html(values), subject.method);
+  std::string html = page.render_html(values);
+  std::size_t place = html.find(place_of_form);
+  if (place != html.npos) html.replace(place, place_of_form.size(), context.form);
+  return answer(403, "text/html", html, subject.method);
+}
+
+std::string see_other(std::string_view url) {
+  std::string text = "HTTP/1.1 303 See Other\r\nLocation: ";
+  for (char c : url)
+    if (static_cast<std::uint8_t>(c) > 0x20 && c != 0x7f) text += c;
+  return text + "\r\nContent-Length: 0\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n";
 }
 
 std::string error_response(int status, std::string_view explanation, std::string_view method) {

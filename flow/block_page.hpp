@@ -16,7 +16,8 @@ struct PageContext {
   const base::FiveTuple& tuple;
   std::string_view id;
   base::WallTime now;
-  std::string_view why;  // empty: told from the subject's verdict
+  std::string_view why;   // empty: told from the subject's verdict
+  std::string_view form;  // HTML by which the client may go on; empty: there is no way
 };
 
 // The whole 403 answer. With `method` HEAD the page is left out, its length is not (RFC 9110 9.3.2).
@@ -24,6 +25,9 @@ std::string block_response(const Subject& subject, const PageContext& context);
 
 // The verdict as a sentence: "Blocked by the rule 'games only after lessons' (games)."
 std::string why_sentence(const policy::Snapshot& snapshot, const policy::Verdict& verdict);
+
+// Back to where the client wanted to go: it has been let past.
+std::string see_other(std::string_view url);
 
 // A short plain-text answer for what is no matter of policy ("400 Bad Request"). The connection ends with it.
 std::string error_response(int status, std::string_view explanation, std::string_view method);

@@ -23,6 +23,7 @@ class Flow {
   const policy::Group& group() const { return snapshot_->groups[opening_.client.group.value]; }
   UnknownProtocol unknown_protocol() const { return surroundings_.unknown_protocol; }
   base::WallTime now() const { return surroundings_.now; }
+  Gatekeeper* gatekeeper() const { return surroundings_.gatekeeper; }
 
   // Forgets the last exchange's facts (their memory is used again); bytes are counted from here.
   void begin_subject();

@@ -11,6 +11,7 @@
 #include "base/time.hpp"
 #include "flow/command.hpp"
 #include "flow/event.hpp"
+#include "flow/proceed.hpp"
 #include "policy/facts.hpp"
 #include "policy/snapshot.hpp"
 
@@ -23,9 +24,10 @@ struct Surroundings {
   std::shared_ptr<const policy::Snapshot> snapshot;
   policy::ScheduleSet active;
   UnknownProtocol unknown_protocol = UnknownProtocol::tunnel;
-  base::WallTime now{};       // set by the driver before each call
-  std::uint64_t id_seed = 0;  // random, per worker
-  std::uint64_t next_id = 0;  // decision ids are made from both
+  Gatekeeper* gatekeeper = nullptr;  // null: nobody gets past warn and code
+  base::WallTime now{};              // set by the driver before each call
+  std::uint64_t id_seed = 0;         // random, per worker
+  std::uint64_t next_id = 0;         // decision ids are made from both
 };
 
 // How a flow begins: what the listener knows.

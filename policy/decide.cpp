@@ -13,12 +13,14 @@
 //   no rule holds                   | allow, no_rule     | look_further        | the same
 //
 // `warn` and `code` refuse until they are clicked or redeemed (POLICY 10) and are not `block`: they wait like an
-// allowance and refuse like a block.
+// allowance and refuse like a block. Clicked or redeemed they are allowances.
 //
 // A shadow rule never ends the walk and nothing waits for it; the first one that would have decided is reported. A rule
 // that needs only the undeclared length of a body leaves its limit in the verdict and the walk goes on as if the body
 // stayed small; of several such rules the smallest limit counts, as the body passes it first.
 #include "policy/decide.hpp"
+
+#include <algorithm>
 
 #include "policy/walk.hpp"
 
@@ -37,10 +39,6 @@ Outcome outcome_of(Action action) {
       return Outcome::code;
   }
   return Outcome::block;
-}
-
-bool refuses(const Rule& rule) {
-  return rule.action != Action::allow;
 }
 
 }  // namespace
@@ -62,6 +60,13 @@ Judgement Walk::step(const Rule& rule) {
   return judgement;
 }
 
+// A warning once clicked and a code once redeemed allow (POLICY 10).
+bool Walk::refuses(RuleId id, const Rule& rule) const {
+  if (rule.action == Action::allow) return false;
+  if (rule.action == Action::block) return true;
+  return std::find(client_.cleared.begin(), client_.cleared.end(), id) == client_.cleared.end();
+}
+
 Verdict Walk::verdict() const {
   Verdict verdict = verdict_;
   if (!ended_) verdict.outcome = refusal_may_come_ ? Outcome::look_further : Outcome::allow;
@@ -69,7 +74,8 @@ Verdict Walk::verdict() const {
 }
 
 void Walk::take(RuleId id, const Rule& rule, const Judgement& judgement) {
-  bool must_wait = refuses(rule) && waiting_ != no_rule;
+  bool is_refusal = refuses(id, rule);
+  bool must_wait = is_refusal && waiting_ != no_rule;
   if (rule.shadow) {
     if (judgement.holds == Truth::yes && !must_wait && verdict_.shadow == no_rule) verdict_.shadow = id;
     return;
@@ -79,15 +85,15 @@ void Walk::take(RuleId id, const Rule& rule, const Judgement& judgement) {
       if (!must_wait) cut_body(id, *rule.conditions.larger_than);
       return;
     }
-    if (refuses(rule)) refusal_may_come_ = true;
+    if (is_refusal) refusal_may_come_ = true;
     if (rule.action != Action::block && waiting_ == no_rule) waiting_ = id;
     return;
   }
   ended_ = true;
   verdict_.reason = must_wait ? Reason::waiting : Reason::rule;
   verdict_.rule = must_wait ? waiting_ : id;
-  bool not_the_last_word = must_wait || (!refuses(rule) && refusal_may_come_);
-  verdict_.outcome = not_the_last_word ? Outcome::look_further : outcome_of(rule.action);
+  bool not_the_last_word = must_wait || (!is_refusal && refusal_may_come_);
+  verdict_.outcome = not_the_last_word ? Outcome::look_further : is_refusal ? outcome_of(rule.action) : Outcome::allow;
 }
 
 void Walk::cut_body(RuleId id, std::uint64_t limit) {

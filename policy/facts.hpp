@@ -32,6 +32,7 @@ struct Client {
   std::string user;  // empty: nobody is logged in
   std::vector<std::string> roles;
   GroupId group = default_group;
+  std::vector<RuleId> cleared;  // warn rules that were clicked and code rules that a code was redeemed for (POLICY 10)
   IdentitySource identity = IdentitySource::unknown;  // what chose the group
 };
 

@@ -63,6 +63,7 @@ struct Rule {
   Tier tier = Tier::normal;
   Action action = Action::allow;
   Conditions conditions;
+  unsigned minutes = 60;   // of warn: how long a click counts
   bool shadow = false;     // counted and logged, never ends the walk
   bool live_keep = false;  // live = "keep": running flows are left alone
   std::string file;        // where it was written, for explain

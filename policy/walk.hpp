@@ -10,7 +10,9 @@ namespace policy {
 class Walk {
  public:
   // Keeps references to both arguments.
-  Walk(const Facts& facts, const TagSet& held) : judge_(facts, held) { verdict_.categories = held; }
+  Walk(const Facts& facts, const TagSet& held) : judge_(facts, held), client_(*facts.client) {
+    verdict_.categories = held;
+  }
 
   // The next rule, in walking order. Once the walk has ended the verdict stays; the rule is only judged.
   Judgement step(const Rule& rule);
@@ -22,7 +24,10 @@ class Walk {
   void take(RuleId id, const Rule& rule, const Judgement& judgement);
   void cut_body(RuleId id, std::uint64_t limit);
 
+  bool refuses(RuleId id, const Rule& rule) const;
+
   ConditionJudge judge_;
+  const Client& client_;
   Verdict verdict_;
   std::uint32_t next_ = 0;
   bool ended_ = false;

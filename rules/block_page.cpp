@@ -5,8 +5,8 @@
 
 namespace rules {
 
-const std::vector<std::string_view> block_page_names{"what", "why",  "rule", "id",    "client",
-                                                     "url",  "host", "time", "group", "category"};
+const std::vector<std::string_view> block_page_names{"what", "why",  "rule",  "id",       "client", "url",
+                                                     "host", "time", "group", "category", "proceed"};
 
 const std::string_view default_block_page = R"html(<!DOCTYPE html>
 <html lang="en">
@@ -33,6 +33,8 @@ dl { margin: 0 0 1.25rem; border-top: 1px solid var(--line); }
 dl div { display: flex; flex-wrap: wrap; gap: 0 1rem; padding: .45rem 0; border-bottom: 1px solid var(--line); }
 dt { flex: 0 0 7rem; color: var(--quiet); }
 dd { flex: 1 1 12rem; margin: 0; overflow-wrap: anywhere; }
+form { margin: 0 0 1.25rem; }
+button, input { font: inherit; padding: .35rem .9rem; }
 .help { margin: 0; color: var(--quiet); }
 code { font-family: ui-monospace, monospace; }
 </style>
@@ -42,6 +44,7 @@ code { font-family: ui-monospace, monospace; }
 <h1>This page is blocked on this network</h1>
 <p class="address">{{what}}</p>
 <p>{{why}}</p>
+{{proceed}}
 <dl>
 <div><dt>Rule</dt><dd>{{rule}}</dd></div>
 <div><dt>Category</dt><dd>{{category}}</dd></div>

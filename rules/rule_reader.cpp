@@ -60,29 +60,27 @@ class RuleReader {
         break;
       case WrittenAction::warn:
         rule.action = policy::Action::warn;
-        later("action = \"warn\"", "it blocks, there is no page to click on yet");
         break;
       case WrittenAction::code:
         rule.action = policy::Action::code;
-        later("action = \"code\"", "it blocks, codes cannot be redeemed yet");
         break;
       case WrittenAction::quota:
         rule.action = policy::Action::allow;
         later("action = \"quota\"", "treated as \"allow\", nothing is counted yet");
         break;
     }
-    action_options(written, action.has_value());
+    action_options(rule, written, action.has_value());
     return written;
   }
 
   // Keys that go with one action.
-  void action_options(WrittenAction action, bool is_known) {
+  void action_options(policy::Rule& rule, WrittenAction action, bool is_known) {
     auto belongs = [&](const char* key, WrittenAction to, const char* word) {
       if (is_known && action != to && reader_.has(key))
         error(diagnostics_, reader_.find(key)->place,
               "'" + std::string(key) + "' belongs to action = \"" + word + "\"");
     };
-    reader_.integer("minutes", 1, 1440);
+    if (auto minutes = reader_.integer("minutes", 1, 1440)) rule.minutes = static_cast<unsigned>(*minutes);
     belongs("minutes", WrittenAction::warn, "warn");
     auto per_day = reader_.string("per_day");
     if (per_day && !parse_duration(per_day->value) && !parse_size(per_day->value))

@@ -25,7 +25,10 @@ int main(int argc, char** argv) {
       {"config", required_argument, nullptr, 'c'}, {"state", required_argument, nullptr, 's'},
       {"run", required_argument, nullptr, 'r'},    {"json", no_argument, nullptr, 'j'},
       {"client", required_argument, nullptr, 'C'}, {"time", required_argument, nullptr, 't'},
-      {"force", no_argument, nullptr, 'f'},        {"version", no_argument, nullptr, 'v'},
+      {"force", no_argument, nullptr, 'f'},        {"rule", required_argument, nullptr, 'R'},
+      {"for", required_argument, nullptr, 'F'},    {"uses", required_argument, nullptr, 'u'},
+      {"note", required_argument, nullptr, 'N'},   {"notes", required_argument, nullptr, 'n'},
+      {"output", required_argument, nullptr, 'o'}, {"version", no_argument, nullptr, 'v'},
       {"help", no_argument, nullptr, 'h'},         {nullptr, 0, nullptr, 0}};
   Arguments arguments;
   for (int option; (option = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
@@ -54,6 +57,18 @@ int main(int argc, char** argv) {
         break;
       case 'o':
         arguments.options["output"] = optarg;
+        break;
+      case 'R':
+        arguments.options["rule"] = optarg;
+        break;
+      case 'F':
+        arguments.options["for"] = optarg;
+        break;
+      case 'u':
+        arguments.options["uses"] = optarg;
+        break;
+      case 'N':
+        arguments.options["note"] = optarg;
         break;
       case 'f':
         arguments.options["force"] = "yes";

@@ -13,6 +13,7 @@
 #include "netfilter/policy_route.hpp"
 #include "rules/load.hpp"
 #include "sluicectl/answer.hpp"
+#include "sluicectl/code_verbs.hpp"
 #include "sluicectl/files.hpp"
 #include "sluicectl/list_verbs.hpp"
 
@@ -126,6 +127,8 @@ const std::vector<Verb> verbs = {
     {"check", "[--config DIR]", "every error and warning of the configuration files", check},
     {"explain", "--client ADDRESS [--time T] URL|HOST", "who, which rule, which list, and why", explain},
     {"list", "build|lookup|stats|update|rollback ...", "what lists hold, and fetching them", list},
+    {"code", "new|list|revoke ...", "codes for rules with action = \"code\"", code},
+    {"grants", "", "who has been let past a warn or code rule", grants},
     {"reload", "", "the new files go live, or nothing changes", reload},
     {"status", "", "what is in force, and how it goes", status},
     {"connections", "", "what is open now", connections},

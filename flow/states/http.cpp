@@ -85,8 +85,18 @@ Next Http::on_refused(Flow& flow) {
 
 Next Http::answer_block_page(Flow& flow, std::size_t unconsumed, std::string_view why) {
   flow.subject.status = 403;
+  const policy::Verdict& verdict = flow.subject.verdict;
+  bool may_go_on = verdict.outcome == policy::Outcome::warn || verdict.outcome == policy::Outcome::code;
+  std::string html;
+  if (may_go_on && flow.gatekeeper() != nullptr && flow.subject.url) {
+    ProceedForm form;
+    form.rule = flow.snapshot().rules[verdict.rule.value].name;
+    form.url = flow.subject.url->to_string();
+    flow.gatekeeper()->seal(form, flow.snapshot(), flow.opening().client, flow.now());
+    html = proceed_html(form, verdict.outcome == policy::Outcome::code);
+  }
   PageContext context{
-      flow.snapshot(), flow.opening().client, flow.opening().tuple, flow.decision_id(), flow.now(), why};
+      flow.snapshot(), flow.opening().client, flow.opening().tuple, flow.decision_id(), flow.now(), why, html};
   flow.out.consume(Side::client, unconsumed);
   flow.out.send(Side::client, block_response(flow.subject, context));
   return close(flow);

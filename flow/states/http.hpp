@@ -49,6 +49,8 @@ class Http : public StateBase {
   Next relay_request_body(Flow& flow, base::Bytes bytes);
   Next request_sent(Flow& flow, bool whole);
   void begin_exchange(Flow& flow);
+  // The form of a block page, which is for us.
+  Next answer_proceed(Flow& flow, base::Bytes bytes, const proto::http::RequestHead& head);
 
   // Response side (http_response.cpp).
   Next from_origin(Flow& flow, base::Bytes bytes);

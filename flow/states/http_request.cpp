@@ -1,4 +1,5 @@
 // The request side of an exchange: head, judgement, body.
+#include "flow/block_page.hpp"
 #include "flow/limits.hpp"
 #include "flow/states/states.hpp"
 
@@ -58,7 +59,10 @@ Next Http::from_client(Flow& flow, base::Bytes bytes) {
 Next Http::read_request(Flow& flow, base::Bytes bytes) {
   if (bytes.empty()) return client_ended_ ? leave(flow) : stay();
   auto parsed = proto::http::parse_request(bytes);
-  if (auto* head = std::get_if<RequestHead>(&parsed)) return start_exchange(flow, bytes, *head);
+  if (auto* head = std::get_if<RequestHead>(&parsed)) {
+    bool is_ours = flow.gatekeeper() != nullptr && head->target == proceed_path;
+    return is_ours ? answer_proceed(flow, bytes, *head) : start_exchange(flow, bytes, *head);
+  }
   if (auto* malformed = std::get_if<proto::Malformed>(&parsed)) {
     begin_exchange(flow);
     return answer_error(flow, bytes.size(), is_too_large(malformed->reason) ? 431 : 400, malformed->reason);
@@ -109,6 +113,40 @@ Next Http::start_exchange(Flow& flow, base::Bytes bytes, const RequestHead& head
   flow.out.send(Side::origin, std::move(text));
   request_ = RequestSide::body;
   return relay_request_body(flow, bytes.subspan(head.length));
+}
+
+Next Http::answer_proceed(Flow& flow, base::Bytes bytes, const RequestHead& head) {
+  bool has_length = head.body.kind == proto::http::Framing::Kind::length && head.body.length <= largest_form;
+  if (head.method == "POST" && has_length && bytes.size() - head.length < head.body.length && !client_ended_) {
+    if (!deadline_armed_) arm_deadline(flow, head_timeout);
+    return stay();
+  }
+  begin_exchange(flow);
+  if (!describe(flow.subject, head, flow.opening().tuple.origin))
+    return answer_error(flow, bytes.size(), 400, "The request names no host.");
+  std::optional<ProceedForm> form;
+  if (head.method == "POST" && has_length && bytes.size() - head.length >= head.body.length)
+    form = parse_proceed(base::as_text(bytes.subspan(head.length, static_cast<std::size_t>(head.body.length))));
+  if (!form) return answer_error(flow, bytes.size(), 400, "This address takes the form of a block page only.");
+  std::string why = flow.gatekeeper()->proceed(*form, flow.snapshot(), flow.opening().client, flow.now());
+  for (std::uint32_t i = 0; i < flow.snapshot().rules.size(); ++i) {
+    const policy::Rule& rule = flow.snapshot().rules[i];
+    if (rule.name != form->rule) continue;
+    flow.subject.verdict.rule = policy::RuleId{i};
+    flow.subject.verdict.reason = policy::Reason::rule;
+    flow.subject.verdict.outcome = why.empty()                           ? policy::Outcome::allow
+                                   : rule.action == policy::Action::code ? policy::Outcome::code
+                                                                         : policy::Outcome::warn;
+  }
+  if (!why.empty() && form->seal.empty()) return answer_error(flow, bytes.size(), 403, why);
+  if (!why.empty()) {  // the page once more, about the address that was asked for
+    flow.subject.url = proto::http::Url::parse(form->url);
+    return answer_block_page(flow, bytes.size(), why);
+  }
+  flow.subject.status = 303;
+  flow.out.consume(Side::client, bytes.size());
+  flow.out.send(Side::client, see_other(form->url));
+  return close(flow);
 }
 
 Next Http::relay_request_body(Flow& flow, base::Bytes bytes) {

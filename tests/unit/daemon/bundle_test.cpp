@@ -99,7 +99,7 @@ TEST_F(BundleTest, ADamagedListIsAnErrorWithItsPlace) {
 TEST_F(BundleTest, AMissingListIsSaidAcrossTheProcesses) {
   std::filesystem::remove(folder_.path("lists/own.txt"));
   std::string said = read();
-  EXPECT_THAT(said, HasSubstr("policy.toml:1:"));
+  EXPECT_THAT(said, HasSubstr("policy.toml:2:"));
   EXPECT_THAT(said, HasSubstr("own"));
 }
 

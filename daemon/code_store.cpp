@@ -1,0 +1,173 @@
+#include "daemon/code_store.hpp"
+
+#include <fcntl.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/sys/memory_file.hpp"
+#include "base/text.hpp"
+#include "daemon/grants.hpp"
+#include "daemon/log.hpp"
+
+namespace sluiced {
+namespace {
+
+using control::Json;
+using control::Reply;
+
+constexpr std::size_t most_codes = 10'000;
+constexpr std::uint64_t longest_life = 366 * 86400;
+
+std::int64_t seconds_of(base::WallTime time) {
+  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+}
+
+std::string argument(const control::Request& request, const char* key) {
+  auto found = request.args.find(key);
+  return found == request.args.end() ? std::string{} : found->second;
+}
+
+Reply refuse(int exit, std::string why) {
+  Json data = {{"error", why}};
+  return {exit, "sluicectl: " + why + "\n", std::move(data)};
+}
+
+// "4821-7730": eight digits, none more likely than another.
+std::string random_code() {
+  std::string digits;
+  while (digits.size() < 8) {
+    std::uint8_t byte;
+    if (getrandom(&byte, 1, 0) != 1) return {};
+    if (byte < 250) digits += static_cast<char>('0' + byte % 10);
+  }
+  return digits.substr(0, 4) + "-" + digits.substr(4);
+}
+
+}  // namespace
+
+CodeStore::CodeStore(std::string folder) : folder_(std::move(folder)) {
+  base::sys::UniqueFd file(::open((folder_ + "/codes.json").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return;
+  auto text = base::sys::MappedFile::map(file.get());
+  if (!text) return;
+  try {
+    for (const Json& each : Json::parse(base::as_text(text->bytes())))
+      codes_.push_back({each.at("hash"), each.at("rule"), each.at("note"), each.at("made_by"), each.at("until"),
+                        each.at("uses"), each.at("hint")});
+  } catch (const Json::exception&) {
+    codes_.clear();
+    logging::error(folder_ + "/codes.json is damaged: there are no codes; make new ones with sluicectl code new");
+  }
+}
+
+Reply CodeStore::answer(const control::Request& request, const std::vector<std::string>& rules, const std::string& who,
+                        base::WallTime now) {
+  forget_ended(now);
+  if (request.verb == "code new") return make(request, rules, who, now);
+  if (request.verb == "code revoke") return revoke(request, who);
+  return list(now);
+}
+
+Reply CodeStore::make(const control::Request& request, const std::vector<std::string>& rules, const std::string& who,
+                      base::WallTime now) {
+  std::string rule = argument(request, "rule");
+  auto life = base::parse_number(argument(request, "seconds"), longest_life);
+  if (!life || *life == 0) return refuse(2, "a code is good for at least a second and at most a year");
+  std::string uses = argument(request, "uses");
+  auto count = base::parse_number(uses, 1'000'000);
+  if (!uses.empty() && (!count || *count == 0)) return refuse(2, "--uses takes a number from 1");
+  if (rules.empty()) return refuse(1, "no rule has action = \"code\"");
+  if (rule.empty() && rules.size() == 1) rule = rules.front();
+  if (std::find(rules.begin(), rules.end(), rule) == rules.end()) {
+    std::string known;
+    for (const std::string& each : rules) known += (known.empty() ? "'" : ", '") + each + "'";
+    return refuse(1, "no rule '" + rule + "' with action = \"code\"; there is " + known);
+  }
+  if (codes_.size() >= most_codes) return refuse(1, "there are too many codes; revoke some");
+  std::string code = random_code();
+  if (code.empty()) return refuse(1, "the system gives no random numbers");
+  codes_.push_back({hash_of_code(code), rule, argument(request, "note").substr(0, 200), who,
+                    seconds_of(now) + static_cast<std::int64_t>(*life),
+                    count ? static_cast<std::int64_t>(*count) : std::int64_t{-1}, code.substr(code.size() - 2)});
+  save();
+  logging::notice(who + " made a code for the rule '" + rule + "', good for " + std::to_string(*life) + " s");
+  return {
+      0, code + "\n", {{"code", code}, {"rule", rule}, {"until", codes_.back().until}, {"uses", codes_.back().uses}}};
+}
+
+Reply CodeStore::list(base::WallTime now) const {
+  Reply reply;
+  Json all = Json::array();
+  for (const Code& code : codes_) {
+    std::int64_t left = code.until - seconds_of(now);
+    reply.text += "..." + code.hint + "  '" + code.rule + "'  " + std::to_string(left) + " s left, " +
+                  (code.uses < 0 ? "any number of uses" : std::to_string(code.uses) + " uses") + ", by " +
+                  code.made_by + (code.note.empty() ? "" : ": " + code.note) + "\n";
+    all.push_back({{"ends_with", code.hint},
+                   {"rule", code.rule},
+                   {"until", code.until},
+                   {"uses", code.uses},
+                   {"made_by", code.made_by},
+                   {"note", code.note}});
+  }
+  if (codes_.empty()) reply.text = "no codes\n";
+  reply.data = {{"codes", all}};
+  return reply;
+}
+
+Reply CodeStore::revoke(const control::Request& request, const std::string& who) {
+  std::string rule = argument(request, "rule"), hash = hash_of_code(argument(request, "code"));
+  bool by_code = !argument(request, "code").empty();
+  std::size_t gone = std::erase_if(
+      codes_, [&](const Code& code) { return by_code ? code.hash == hash : !rule.empty() && code.rule == rule; });
+  if (gone == 0) return refuse(1, "there is no such code");
+  save();
+  logging::notice(who + " revoked " + std::to_string(gone) + (gone == 1 ? " code" : " codes"));
+  return {0, std::to_string(gone) + " revoked\n", {{"revoked", gone}}};
+}
+
+void CodeStore::used(const std::string& hash) {
+  for (Code& code : codes_)
+    if (code.hash == hash && code.uses > 0) {
+      --code.uses;
+      save();
+    }
+}
+
+void CodeStore::forget_ended(base::WallTime now) {
+  std::erase_if(codes_, [&](const Code& code) { return code.until <= seconds_of(now); });
+}
+
+std::string CodeStore::for_gateway(base::WallTime now) {
+  forget_ended(now);
+  Json all = Json::array();
+  for (const Code& code : codes_)
+    all.push_back({{"hash", code.hash}, {"rule", code.rule}, {"until", code.until}, {"uses", code.uses}});
+  return all.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// What can't be written (a full disk) holds until the next restart.
+void CodeStore::save() {
+  Json all = Json::array();
+  for (const Code& code : codes_)
+    all.push_back({{"hash", code.hash},
+                   {"rule", code.rule},
+                   {"note", code.note},
+                   {"made_by", code.made_by},
+                   {"until", code.until},
+                   {"uses", code.uses},
+                   {"hint", code.hint}});
+  std::string text = all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  std::string path = folder_ + "/codes.json", fresh = path + ".new";
+  base::sys::UniqueFd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  bool written = file && ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+                 fsync(file.get()) == 0;
+  if (!written || ::rename(fresh.c_str(), path.c_str()) != 0)
+    logging::warning(path + " cannot be written (" + std::strerror(errno) + "): codes hold until a restart");
+}
+
+}  // namespace sluiced

@@ -1,0 +1,74 @@
+// What clients have been let past: warn rules they clicked, code rules they have redeemed a code for.
+//
+// A grant belongs to who the client is (user, else device, else address), and to the rule's name, so that it outlives a
+// reload; without the rule it means nothing. It ends by itself. Codes come from the keeper, which keeps them: here is what
+// they hash to. One table for all workers; while it is empty nobody takes its lock.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/protocol.hpp"
+#include "flow/proceed.hpp"
+#include "policy/facts.hpp"
+#include "policy/snapshot.hpp"
+
+namespace sluiced {
+
+// Of a code's digits, without what people put between them; 64 hex digits.
+std::string hash_of_code(std::string_view code);
+
+class Grants final : public flow::Gatekeeper {
+ public:
+  // Called, on a worker's thread, with the hash of a code that was redeemed.
+  explicit Grants(std::function<void(const std::string& hash)> code_used);
+
+  void seal(flow::ProceedForm& form, const policy::Snapshot& snapshot, const policy::Client& client,
+            base::WallTime now) override;
+  std::string proceed(flow::ProceedForm& form, const policy::Snapshot& snapshot, const policy::Client& client,
+                      base::WallTime now) override;
+
+  // Fills in `client.cleared`.
+  void look_up(const policy::Snapshot& snapshot, policy::Client& client, base::WallTime now) const;
+  // All codes there are: [{"hash", "rule", "until", "uses"}]. True: a grant has ended with its code.
+  bool adopt_codes(const control::Json& codes);
+  // True: a grant has ended since the last call.
+  bool forget_expired(base::WallTime now);
+  control::Json to_json(base::WallTime now) const;
+
+ private:
+  struct Grant {
+    std::string client, rule;
+    base::WallTime until{};
+    std::string code;  // its hash; empty: a click
+  };
+  struct Code {
+    std::string rule;
+    base::WallTime until{};
+    std::int64_t uses = 0;  // left; -1: any number
+  };
+  struct Failures {
+    std::size_t count = 0;
+    base::WallTime first{};
+  };
+  std::string seal_of(const flow::ProceedForm& form, const std::string& client) const;
+  std::string redeem(const flow::ProceedForm& form, const policy::Rule& rule, const std::string& client,
+                     base::WallTime now);
+  void add(Grant grant);
+
+  std::array<std::uint8_t, 32> key_{};
+  std::function<void(const std::string&)> code_used_;
+  mutable std::mutex mutex_;
+  std::atomic<std::size_t> count_{0};
+  std::vector<Grant> grants_;
+  std::map<std::string, Code> codes_;  // by hash
+  std::map<std::string, Failures> failures_;
+};
+
+}  // namespace sluiced

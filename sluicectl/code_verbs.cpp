@@ -1,0 +1,37 @@
+#include "sluicectl/code_verbs.hpp"
+
+#include "rules/units.hpp"
+#include "sluicectl/answer.hpp"
+
+namespace sluicectl {
+
+int code(const Arguments& arguments) {
+  const char* usage =
+      "usage: sluicectl code new --rule NAME --for 40m [--uses N] [--note TEXT] | code list | "
+      "code revoke CODE | code revoke --rule NAME";
+  if (arguments.operands.empty()) return usage_error(usage);
+  const std::string& verb = arguments.operands[0];
+  control::Request request{"code " + verb, {}};
+  for (const char* key : {"rule", "uses", "note"})
+    if (auto given = arguments.options.find(key); given != arguments.options.end()) request.args[key] = given->second;
+  if (verb == "new") {
+    auto life = arguments.options.find("for");
+    auto seconds = life == arguments.options.end() ? std::nullopt : rules::parse_duration(life->second);
+    if (!seconds || arguments.operands.size() > 1) return usage_error(usage);
+    request.args["seconds"] = std::to_string(seconds->count());
+  } else if (verb == "revoke") {
+    if (arguments.operands.size() > 1) request.args["code"] = arguments.operands[1];
+    if (arguments.operands.size() > 2 || (arguments.operands.size() == 1 && !request.args.contains("rule")))
+      return usage_error(usage);
+  } else if (verb != "list" || arguments.operands.size() > 1) {
+    return usage_error(usage);
+  }
+  return ask_daemon(arguments, request);
+}
+
+int grants(const Arguments& arguments) {
+  if (!arguments.operands.empty()) return usage_error("grants takes no operands");
+  return ask_daemon(arguments, {"grants", {}});
+}
+
+}  // namespace sluicectl
