@@ -151,11 +151,15 @@ void Grants::look_up(const policy::Snapshot& snapshot, policy::Client& client, b
 
 bool Grants::adopt_codes(const control::Json& codes) {
   std::lock_guard lock(mutex_);
-  codes_.clear();
-  for (const control::Json& code : codes)
-    codes_[code.value("hash", "")] = {code.value("rule", ""),
-                                      base::WallTime(std::chrono::seconds(code.value("until", std::int64_t{0}))),
-                                      code.value("uses", std::int64_t{0})};
+  std::map<std::string, Code> fresh;
+  try {
+    for (const control::Json& code : codes)
+      fresh[code.at("hash")] = {
+          code.at("rule"), base::WallTime(std::chrono::seconds(code.at("until").get<std::int64_t>())), code.at("uses")};
+  } catch (const control::Json::exception&) {
+    return false;  // not as the keeper writes it: what is known stays
+  }
+  codes_ = std::move(fresh);
   std::size_t ended =
       std::erase_if(grants_, [&](const Grant& grant) { return !grant.code.empty() && !codes_.contains(grant.code); });
   count_ = grants_.size();

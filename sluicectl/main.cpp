@@ -21,15 +21,23 @@ void print_usage(std::FILE* out) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  static const option options[] = {
-      {"config", required_argument, nullptr, 'c'}, {"state", required_argument, nullptr, 's'},
-      {"run", required_argument, nullptr, 'r'},    {"json", no_argument, nullptr, 'j'},
-      {"client", required_argument, nullptr, 'C'}, {"time", required_argument, nullptr, 't'},
-      {"force", no_argument, nullptr, 'f'},        {"rule", required_argument, nullptr, 'R'},
-      {"for", required_argument, nullptr, 'F'},    {"uses", required_argument, nullptr, 'u'},
-      {"note", required_argument, nullptr, 'N'},   {"notes", required_argument, nullptr, 'n'},
-      {"output", required_argument, nullptr, 'o'}, {"version", no_argument, nullptr, 'v'},
-      {"help", no_argument, nullptr, 'h'},         {nullptr, 0, nullptr, 0}};
+  static const option options[] = {{"config", required_argument, nullptr, 'c'},
+                                   {"state", required_argument, nullptr, 's'},
+                                   {"run", required_argument, nullptr, 'r'},
+                                   {"json", no_argument, nullptr, 'j'},
+                                   {"client", required_argument, nullptr, 'C'},
+                                   {"time", required_argument, nullptr, 't'},
+                                   {"force", no_argument, nullptr, 'f'},
+                                   {"rule", required_argument, nullptr, 'R'},
+                                   {"for", required_argument, nullptr, 'F'},
+                                   {"uses", required_argument, nullptr, 'u'},
+                                   {"note", required_argument, nullptr, 'N'},
+                                   {"notes", required_argument, nullptr, 'n'},
+                                   {"output", required_argument, nullptr, 'o'},
+                                   {"log", required_argument, nullptr, 'l'},
+                                   {"version", no_argument, nullptr, 'v'},
+                                   {"help", no_argument, nullptr, 'h'},
+                                   {nullptr, 0, nullptr, 0}};
   Arguments arguments;
   for (int option; (option = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
     switch (option) {
@@ -57,6 +65,9 @@ int main(int argc, char** argv) {
         break;
       case 'o':
         arguments.options["output"] = optarg;
+        break;
+      case 'l':
+        arguments.options["log"] = optarg;
         break;
       case 'R':
         arguments.options["rule"] = optarg;

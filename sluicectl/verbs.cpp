@@ -16,6 +16,7 @@
 #include "sluicectl/code_verbs.hpp"
 #include "sluicectl/files.hpp"
 #include "sluicectl/list_verbs.hpp"
+#include "sluicectl/replay_verb.hpp"
 
 namespace sluicectl {
 namespace {
@@ -129,6 +130,7 @@ const std::vector<Verb> verbs = {
     {"list", "build|lookup|stats|update|rollback ...", "what lists hold, and fetching them", list},
     {"code", "new|list|revoke ...", "codes for rules with action = \"code\"", code},
     {"grants", "", "who has been let past a warn or code rule", grants},
+    {"replay", "FILE.pcap | --log ACCESS.jsonl", "what a capture or past requests would meet", replay},
     {"reload", "", "the new files go live, or nothing changes", reload},
     {"status", "", "what is in force, and how it goes", status},
     {"connections", "", "what is open now", connections},

@@ -19,8 +19,9 @@ MAY_USE = {
     "flow": {"base", "proto", "policy", "flow"},
     "rules": {"base", "proto", "policy", "rules"},
     "control": {"base", "base/sys", "proto", "policy", "control"},
+    "replay": {"base", "proto", "policy", "flow", "replay"},
     "daemon": {"base", "base/sys", "proto", "policy", "netfilter", "flow", "rules", "control", "daemon"},
-    "sluicectl": {"base", "base/sys", "proto", "policy", "netfilter", "rules", "control", "sluicectl"},
+    "sluicectl": {"base", "base/sys", "proto", "policy", "netfilter", "rules", "control", "replay", "sluicectl"},
 }
 # What a folder must not pull in whatever it does: they triple a router's program, or hide cost and effects.
 NOWHERE = {"iostream", "regex", "locale", "sstream", "fstream"}

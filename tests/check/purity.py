@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 
-PURE = ["base/libbase.a", "proto/libproto.a", "policy/libpolicy.a", "flow/libflow.a"]
+PURE = ["base/libbase.a", "proto/libproto.a", "policy/libpolicy.a", "flow/libflow.a", "replay/libreplay.a"]
 
 FORBIDDEN = re.compile(
     r"^(socket|bind|listen|accept4?|connect|send(to|msg)?|recv(from|msg)?|get(sock|peer)name|[gs]etsockopt|poll|epoll_\w+|select"
