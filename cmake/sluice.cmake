@@ -9,6 +9,8 @@ target_compile_definitions(sluice_flags INTERFACE _TIME_BITS=64 _FILE_OFFSET_BIT
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # -Wmaybe-uninitialized: GCC 12 sees it in std::optional and std::variant that are set (GCC bug 80635 and its kin).
   target_compile_options(sluice_flags INTERFACE -Wno-missing-field-initializers -Wno-maybe-uninitialized)
+else()
+  target_compile_options(sluice_flags INTERFACE -Wno-missing-field-initializers)
 endif()
 if(SLUICE_SANITIZE)
   target_compile_options(sluice_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)

@@ -89,6 +89,11 @@ std::uint32_t line_of_failure(std::string_view text) {
   return static_cast<std::uint32_t>(first - ends.begin()) + 1;
 }
 
+// A quote within a number or a bare word (`x = 1"`) begins nothing.
+bool may_begin_string(std::string_view text, std::size_t quote) {
+  return quote == 0 || std::string_view(" \t\r\n=,[{.").find(text[quote - 1]) != std::string_view::npos;
+}
+
 // Where a character beyond ASCII stands outside of strings and comments, where TOML 1.0 has none; npos: nowhere. Looked
 // for by hand because toml++ 3.3 runs into __builtin_unreachable() on many of them.
 std::size_t stray_character(std::string_view text) {
@@ -98,7 +103,7 @@ std::size_t stray_character(std::string_view text) {
     if (static_cast<unsigned char>(c) >= 0x80) return i;
     if (c == '#') {
       i = std::min(text.find('\n', i), text.size());
-    } else if (c == '"' || c == '\'') {
+    } else if ((c == '"' || c == '\'') && may_begin_string(text, i)) {
       bool long_string = text.size() - i >= 3 && text[i + 1] == c && text[i + 2] == c;
       std::string_view closing = long_string ? text.substr(i, 3) : text.substr(i, 1);
       for (i += closing.size(); i < text.size() && !text.substr(i).starts_with(closing); ++i) {

@@ -50,6 +50,9 @@ INSTANTIATE_TEST_SUITE_P(
         {"# caf\u00e9 \"\nx = 1 \u00e9\n",
          "policy.toml:6:7: error: a character beyond ASCII outside of quotes; expected it in a \"string\" or a # "
          "comment\n"},
+        {"x = 1\"\u00e9\"\n",
+         "policy.toml:5:7: error: a character beyond ASCII outside of quotes; expected it in a \"string\" or a # "
+         "comment\n"},
         {"\u00e9 = \"\"\"a\\\"\"\"\"\n",
          "policy.toml:5:1: error: a character beyond ASCII outside of quotes; expected it in a \"string\" or a # "
          "comment\n"},
