@@ -1,6 +1,7 @@
 """Compiled lists in the running gateway: kept over restarts, swapped under load, refused when damaged, and cited."""
 import concurrent.futures
 import json
+import os
 import random
 import re
 import threading
@@ -86,7 +87,7 @@ def test_a_hundred_swaps_under_load(lab, fresh, big, kind):
     assert not wrong, wrong[:3]
     assert min(asked) > 20
     assert request(held, "www.allowed.test").allowed, "a connection of before the first swap"
-    assert after_all <= after_two + 2048, f"{after_two} KiB after two swaps, {after_all} after a hundred"
+    assert after_all <= after_two + 4096, f"{after_two} KiB after two swaps, {after_all} after a hundred"
     wait_until(lambda: mapped_images(sluice.role("gateway")) == 1, 5, "the old images are let go")
     assert not list((sluice.directory / "state").glob("lists.*.new.*"))
 
@@ -182,7 +183,8 @@ action = "block"
 """
     sluice = fresh(policy, lists=lists)
     asked = cited = 0
-    for _ in range(300):
+    samples = int(os.environ.get("SLUICE_EXPLAIN_SAMPLES", 300))
+    for _ in range(samples):
         host = random.choice([lab.alice, lab.bob])
         family = random.choice(["v4", "v6"])
         url = (random.choice(["http", "https"]) + "://" + random.choice(names) +
@@ -197,4 +199,4 @@ action = "block"
             text = Path(file).read_text().splitlines()[int(line) - 1]
             assert origin["entry"].rstrip("/") in text or origin["entry"] in text, (origin, text)
             cited += 1
-    assert asked == 300 and cited > 100
+    assert asked == samples and cited > samples // 3
