@@ -118,8 +118,8 @@ int build(const std::string& folder, const std::string& out) {
   if (rules::has_errors(diagnostics)) return 1;
   File file = open(out, "wb");
   if (std::fwrite(image.bytes.data(), 1, image.bytes.size(), file.get()) != image.bytes.size()) return 1;
-  std::printf("{\"build_s\": %.3f, \"peak_kib\": %ld, \"image_bytes\": %zu, \"source_map_bytes\": %zu}\n", took, peak_kib(),
-              image.bytes.size(), map_bytes);
+  std::printf("{\"build_s\": %.3f, \"peak_kib\": %ld, \"image_bytes\": %zu, \"source_map_bytes\": %zu}\n", took,
+              peak_kib(), image.bytes.size(), map_bytes);
   return 0;
 }
 
@@ -186,8 +186,10 @@ int ask(const std::string& folder, const std::string& out) {
       wrong += index->find(*parsed).empty() == is_listed(asked);
     }
   wrong += found_misses + (hits.size() - found_hits);
-  std::printf("{\"open_ms\": %.2f, \"miss_ns\": %.0f, \"hit_ns\": %.0f, \"mixed_ns\": %.0f, \"checked\": %zu, \"wrong\": %zu}\n",
-              open_ms, miss, hit, some, checked, wrong);
+  std::printf(
+      "{\"open_ms\": %.2f, \"miss_ns\": %.0f, \"hit_ns\": %.0f, \"mixed_ns\": %.0f, \"checked\": %zu, \"wrong\": "
+      "%zu}\n",
+      open_ms, miss, hit, some, checked, wrong);
   return wrong == 0 ? 0 : 1;
 }
 

@@ -241,7 +241,7 @@ TEST(ImageWriter, ManyNamesAgainstASet) {
     for (int labels = 1 + static_cast<int>(random() % 3); labels > 0; --labels)
       text += std::to_string(random() % 40000) + ".";
     text += random() % 2 ? "org" : "co.uk";
-    std::uint32_t file = random() % 60;
+    auto file = static_cast<std::uint32_t>(random() % 60);
     listed[text].insert(tags[file]);
     writer.add_name(name(text), ImageWriter::Scope::tree, {files[file], line});
   }
