@@ -1,8 +1,6 @@
 #include "daemon/helper.hpp"
 
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,7 +12,7 @@
 #include "base/text.hpp"
 #include "daemon/diagnostic_text.hpp"
 #include "daemon/log.hpp"
-#include "daemon/sandbox.hpp"
+#include "daemon/process.hpp"
 
 namespace sluiced {
 namespace {
@@ -339,16 +337,7 @@ Reply Helper::roll_back(const control::Request& request) {
 }
 
 int run_helper(const Options& options) {
-  logging::set_role("helper");
-  prctl(PR_SET_NAME, "sluice-helper");
-  die_with_parent();
-  for (int each : {SIGPIPE, SIGHUP, SIGINT, SIGTERM, SIGUSR1}) signal(each, SIG_IGN);
-  const char* user = std::getenv("SLUICE_USER");
-  auto account = look_up_account(user != nullptr ? user : "sluice");
-  if (!account) return logging::error(account.error().message), exit_failure;
-  auto dropped = drop_to(*account, {});
-  if (!dropped) return logging::error(dropped.error().message), exit_failure;
-  return Helper(options).run();
+  return begin_unprivileged_role("helper", "sluice-helper") ? Helper(options).run() : exit_failure;
 }
 
 }  // namespace sluiced

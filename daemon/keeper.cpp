@@ -1,7 +1,5 @@
 #include "daemon/keeper.hpp"
 
-#include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -10,7 +8,7 @@
 
 #include "base/text.hpp"
 #include "daemon/log.hpp"
-#include "daemon/sandbox.hpp"
+#include "daemon/process.hpp"
 
 namespace sluiced {
 namespace {
@@ -245,17 +243,7 @@ void Keeper::drop(std::uint64_t number) {
 }
 
 int run_keeper(const Options& options) {
-  logging::set_role("keeper");
-  prctl(PR_SET_NAME, "sluice-keeper");
-  die_with_parent();
-  for (int each : {SIGPIPE, SIGHUP, SIGINT, SIGTERM, SIGUSR1}) signal(each, SIG_IGN);
-  // Told by the environment that the supervisor makes: who we are must be settled before anything is read.
-  const char* user = std::getenv("SLUICE_USER");
-  auto account = look_up_account(user != nullptr ? user : "sluice");
-  if (!account) return logging::error(account.error().message), exit_failure;
-  auto dropped = drop_to(*account, {});
-  if (!dropped) return logging::error(dropped.error().message), exit_failure;
-  return Keeper(options).run();
+  return begin_unprivileged_role("keeper", "sluice-keeper") ? Keeper(options).run() : exit_failure;
 }
 
 }  // namespace sluiced

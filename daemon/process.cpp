@@ -2,10 +2,15 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+
+#include "daemon/log.hpp"
+#include "daemon/sandbox.hpp"
 
 namespace sluiced {
 
@@ -39,6 +44,18 @@ base::Result<Child> start_role(const Options& options, const std::string& role) 
     _exit(127);
   }
   return Child{pid, std::move(channels->first)};
+}
+
+bool begin_unprivileged_role(const char* role, const char* process_name) {
+  logging::set_role(role);
+  prctl(PR_SET_NAME, process_name);
+  die_with_parent();
+  for (int each : {SIGPIPE, SIGHUP, SIGINT, SIGTERM, SIGUSR1}) signal(each, SIG_IGN);
+  const char* user = std::getenv("SLUICE_USER");
+  auto account = look_up_account(user != nullptr ? user : "sluice");
+  auto dropped = account ? drop_to(*account, {}) : base::Result<>(account.error());
+  if (!dropped) logging::error(dropped.error().message);
+  return dropped.ok();
 }
 
 }  // namespace sluiced

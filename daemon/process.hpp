@@ -16,4 +16,8 @@ struct Child {
 
 base::Result<Child> start_role(const Options& options, const std::string& role);
 
+// The first act of a role that keeps no privilege: its names, its signals, and the account that the supervisor told by
+// the environment. False, and said: it must end.
+bool begin_unprivileged_role(const char* role, const char* process_name);
+
 }  // namespace sluiced

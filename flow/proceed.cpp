@@ -5,30 +5,6 @@
 namespace flow {
 namespace {
 
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (char c : text) switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  return out;
-}
-
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   c = base::to_lower(c);
@@ -54,7 +30,9 @@ std::string form_decoded(std::string_view text) {
 
 std::string proceed_html(const ProceedForm& form, bool asks_for_code) {
   auto hidden = [](const char* name, std::string_view value) {
-    return std::string("<input type=\"hidden\" name=\"") + name + "\" value=\"" + escaped(value) + "\">";
+    std::string html = std::string("<input type=\"hidden\" name=\"") + name + "\" value=\"";
+    base::append_html_escaped(html, value);
+    return html + "\">";
   };
   std::string html = "<form method=\"post\" action=\"" + std::string(proceed_path) + "\">";
   html += hidden("rule", form.rule) + hidden("url", form.url) + hidden("until", std::to_string(form.good_until)) +

@@ -21,25 +21,28 @@ void print_usage(std::FILE* out) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // What has a letter is every verb's; the rest belongs to some and travels by its name.
+  constexpr int of_a_verb = 1;
   static const option options[] = {{"config", required_argument, nullptr, 'c'},
                                    {"state", required_argument, nullptr, 's'},
                                    {"run", required_argument, nullptr, 'r'},
                                    {"json", no_argument, nullptr, 'j'},
-                                   {"client", required_argument, nullptr, 'C'},
-                                   {"time", required_argument, nullptr, 't'},
-                                   {"force", no_argument, nullptr, 'f'},
-                                   {"rule", required_argument, nullptr, 'R'},
-                                   {"for", required_argument, nullptr, 'F'},
-                                   {"uses", required_argument, nullptr, 'u'},
-                                   {"note", required_argument, nullptr, 'N'},
-                                   {"notes", required_argument, nullptr, 'n'},
-                                   {"output", required_argument, nullptr, 'o'},
-                                   {"log", required_argument, nullptr, 'l'},
                                    {"version", no_argument, nullptr, 'v'},
                                    {"help", no_argument, nullptr, 'h'},
+                                   {"client", required_argument, nullptr, of_a_verb},
+                                   {"time", required_argument, nullptr, of_a_verb},
+                                   {"force", no_argument, nullptr, of_a_verb},
+                                   {"rule", required_argument, nullptr, of_a_verb},
+                                   {"for", required_argument, nullptr, of_a_verb},
+                                   {"uses", required_argument, nullptr, of_a_verb},
+                                   {"note", required_argument, nullptr, of_a_verb},
+                                   {"notes", required_argument, nullptr, of_a_verb},
+                                   {"output", required_argument, nullptr, of_a_verb},
+                                   {"log", required_argument, nullptr, of_a_verb},
                                    {nullptr, 0, nullptr, 0}};
   Arguments arguments;
-  for (int option; (option = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
+  int which = 0;
+  for (int option; (option = getopt_long(argc, argv, "", options, &which)) != -1;) {
     switch (option) {
       case 'c':
         arguments.config = optarg;
@@ -54,35 +57,8 @@ int main(int argc, char** argv) {
       case 'j':
         arguments.json = true;
         break;
-      case 'C':
-        arguments.options["client"] = optarg;
-        break;
-      case 't':
-        arguments.options["time"] = optarg;
-        break;
-      case 'n':
-        arguments.options["notes"] = optarg;
-        break;
-      case 'o':
-        arguments.options["output"] = optarg;
-        break;
-      case 'l':
-        arguments.options["log"] = optarg;
-        break;
-      case 'R':
-        arguments.options["rule"] = optarg;
-        break;
-      case 'F':
-        arguments.options["for"] = optarg;
-        break;
-      case 'u':
-        arguments.options["uses"] = optarg;
-        break;
-      case 'N':
-        arguments.options["note"] = optarg;
-        break;
-      case 'f':
-        arguments.options["force"] = "yes";
+      case of_a_verb:
+        arguments.options[options[which].name] = optarg != nullptr ? optarg : "yes";
         break;
       case 'v':
         std::puts("sluicectl " SLUICE_VERSION);
