@@ -223,7 +223,29 @@ base::Result<> DomainIndex::check_tables() const {
   return base::Nothing{};
 }
 
-// One RegexSet for all expressions that mean the same: usually a category.
+namespace {
+
+// RE2 bounds what one automaton may take, so that many expressions are several sets; and what is too large together is
+// tried in halves. Each alone compiles: the writer has seen to that.
+constexpr std::size_t most_together = 1000;
+constexpr std::size_t most_bytes_together = 64 * 1024;
+
+base::Result<> compile_in_parts(const std::vector<std::string>& patterns, std::vector<RegexSet>& out) {
+  base::Result<RegexSet> compiled = RegexSet::compile(patterns);
+  if (compiled) {
+    out.push_back(std::move(compiled).value());
+    return base::Nothing{};
+  }
+  if (patterns.size() == 1) return std::move(compiled).error();
+  auto middle = patterns.begin() + static_cast<std::ptrdiff_t>(patterns.size() / 2);
+  for (auto [first, last] : {std::pair{patterns.begin(), middle}, std::pair{middle, patterns.end()}})
+    if (auto part = compile_in_parts({first, last}, out); !part) return part;
+  return base::Nothing{};
+}
+
+}  // namespace
+
+// All expressions that mean the same, usually a category, together.
 base::Result<> DomainIndex::compile_expressions() {
   auto expressions = table<image::ExpressionRecord>(Section::expressions);
   for (bool over_host : {false, true}) {
@@ -232,9 +254,19 @@ base::Result<> DomainIndex::compile_expressions() {
       if ((expressions[i].over_host != 0) == over_host)
         by_set[expressions[i].set].emplace_back(text(expressions[i].text));
     for (const auto& [set, patterns] : by_set) {
-      base::Result<RegexSet> compiled = RegexSet::compile(patterns);
-      if (!compiled) return std::move(compiled).error().context("list image");
-      (over_host ? host_expressions_ : url_expressions_).push_back({set, std::move(compiled).value()});
+      std::vector<RegexSet> compiled;
+      std::vector<std::string> part;
+      std::size_t bytes = 0;
+      for (std::size_t i = 0; i < patterns.size(); ++i) {
+        part.push_back(patterns[i]);
+        bytes += patterns[i].size();
+        if (i + 1 < patterns.size() && part.size() < most_together && bytes < most_bytes_together) continue;
+        if (auto done = compile_in_parts(part, compiled); !done) return std::move(done).error().context("list image");
+        part.clear();
+        bytes = 0;
+      }
+      for (RegexSet& each : compiled)
+        (over_host ? host_expressions_ : url_expressions_).push_back({set, std::move(each)});
     }
   }
   return base::Nothing{};

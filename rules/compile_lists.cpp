@@ -112,9 +112,15 @@ class ListCompiler {
       for (const std::string& file : files) find_cancelled(file);
     std::uint64_t kept = 0;
     for (const std::string& file : files) {
-      if (list_->format == "e2guardian")
-        kept += read_e2guardian(file, tags, {});
-      else
+      if (list_->format == "e2guardian") {
+        E2guardianReader::Kind kind = E2guardianReader::kind_of(file);
+        if (kind == E2guardianReader::Kind::other && file != list_->path) {
+          ListReport& left_out = image_.reports[begin_report(file, list_->category)];
+          left_out.notes.push_back("left out: its name is none of a list of sites, URLs or addresses");
+          continue;
+        }
+        kept += read_e2guardian(file, tags, kind, nullptr, {});
+      } else
         kept += read_file(file, list_->category, line_format(), tags);
     }
     return kept;
@@ -177,6 +183,7 @@ class ListCompiler {
       }
       std::uint64_t kept = 0;
       std::size_t errors_before = error_count();
+      in_white_category_ = category.white;
       // "gouv.fr" is meant where it is allowed; where it may be blocked it is a slip that costs a country.
       LineFormat domains = category.white ? LineFormat::any_domains : LineFormat::domains_with_subdomains;
       for (auto [file, format] : {std::pair{"domains", domains}, std::pair{"urls", LineFormat::urls},
@@ -188,6 +195,7 @@ class ListCompiler {
         report(Severity::warning, "category \"" + category.name + "\" of list \"" + list_->name + "\" is empty");
       kept_in_all += kept;
     }
+    in_white_category_ = false;
     return kept_in_all;
   }
 
@@ -249,10 +257,14 @@ class ListCompiler {
     return counts.kept;
   }
 
-  std::uint64_t read_e2guardian(const std::string& path, Tags tags, std::vector<std::string> including) {
+  std::uint64_t read_e2guardian(const std::string& path, Tags tags, E2guardianReader::Kind kind,
+                                const E2guardianReader* includer, std::vector<std::string> including) {
     std::size_t number = begin_report(path, list_->category);
     ImageWriter::Line at{add_source(path, tags), 0};
-    E2guardianReader reader(path);
+    E2guardianReader reader(path, kind);
+    if (includer != nullptr) reader.take_words(*includer);
+    bool exceptions =
+        fs::path(including.empty() ? path : including.front()).filename().string().starts_with("exception");
     std::vector<LineEntry> entries;
     std::uint64_t kept_by_others = 0;
     including.push_back(path);
@@ -277,12 +289,15 @@ class ListCompiler {
         if (!directive.include.empty()) {
           std::string why = why_not_included(directive.include, including);
           if (why.empty())
-            kept_by_others += read_e2guardian(directive.include, tags, including);
+            kept_by_others += read_e2guardian(directive.include, tags, kind, &reader, including);
           else
             entries.push_back(ignored(why, line.text));
         }
       }
-      for (LineEntry& entry : entries) take(entry, at, image_.reports[number]);
+      for (LineEntry& entry : entries) {
+        if (exceptions) entry.strength = ImageWriter::Strength::exception;
+        take(entry, at, image_.reports[number]);
+      }
     });
     return end_report(number) + kept_by_others;
   }
@@ -299,7 +314,17 @@ class ListCompiler {
     return file.starts_with(folder + "/") ? "" : "a file outside of the list's folder";
   }
 
+  // "co.uk" in a stranger's list is a slip, whatever the format; a top-level domain alone is not ("||zip^").
+  void refuse_public_suffix(LineEntry& entry) const {
+    const auto* name = std::get_if<NameEntry>(&entry.what);
+    bool plain = entry.strength == ImageWriter::Strength::plain && entry.unless.empty();
+    if (name == nullptr || list_->written_by_admin || !plain || name->scope == ImageWriter::Scope::self) return;
+    if (in_white_category_ || name->name.text().find('.') == std::string::npos || !is_public_suffix(name->name)) return;
+    entry = ignored(public_suffix_reason, name->name.text());
+  }
+
   void take(LineEntry& entry, ImageWriter::Line at, ListReport& counts) {
+    refuse_public_suffix(entry);
     at.strength = entry.strength;
     if (!entry.unless.empty()) at.rule = writer_.new_rule();
     if (const auto* name = std::get_if<NameEntry>(&entry.what)) {
@@ -370,6 +395,7 @@ class ListCompiler {
   std::set<std::string> cancelled_;  // adguard: by $badfilter
   std::uint64_t local_names_ = 0;    // of the file being read
   bool tags_are_full_ = false;
+  bool in_white_category_ = false;
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 // Rules of AdGuard Home's DNS filtering syntax, and of Adblock lists as far as they are about hosts.
 //
 //   ||x^            x and all below it          |x^, |x|   x itself          x      x itself
-//   ||*.x^          what is below x             ||x        a label of the name begins so ("||get-me-wow.")
+//   ||*.x^, .x^     what is below x             ||x        a label of the name begins so ("||get-me-wow.")
 //   /re/            an expression over the host; a pattern with * too
 //   @@rule          an exception inside this list
 //   $important      beats exceptions that are not important themselves
@@ -90,13 +90,17 @@ LineEntry pattern_entry(std::string_view pattern) {
   if (pattern.size() > 2 && pattern.front() == '/' && pattern.back() == '/')
     return parse_expression(pattern.substr(1, pattern.size() - 2), ImageWriter::Over::host);
   if (pattern.find_first_of("/?=&") != pattern.npos) return ignored("a rule about paths", pattern);
+  // "||x^|" and "||x^*" end where "||x^" does: behind a host there is nothing.
+  while (pattern.ends_with("^|") || pattern.ends_with("^*")) pattern.remove_suffix(1);
   std::string_view middle = pattern;
   bool at_label = middle.starts_with("||"), at_start = !at_label && middle.starts_with('|');
   if (at_label || at_start) middle.remove_prefix(at_label ? 2 : 1);
   bool at_end = middle.ends_with('^') || middle.ends_with('|');
   if (at_end) middle.remove_suffix(1);
-  bool below = at_label && at_end && middle.starts_with("*.") && is_host_text(middle.substr(2));
-  if (below) return named(middle.substr(2), Scope::below);
+  if (at_label && middle.starts_with('.')) return ignored("a pattern that no host has", pattern);
+  std::size_t dot = middle.starts_with("*.") ? 2 : middle.starts_with('.') ? 1 : 0;
+  if (dot > 0 && at_end && !at_start && is_host_text(middle.substr(dot)))
+    return named(middle.substr(dot), Scope::below);
   if (is_host_text(middle)) {
     if (at_end && at_label) return named(middle, Scope::tree);
     if (at_end && at_start) return named(middle, Scope::self);

@@ -8,14 +8,6 @@ namespace {
 constexpr std::size_t most_words = 1000;
 constexpr std::size_t longest_line = 64 * 1024;  // once words are put in
 
-LineFormat kind_of(std::string_view name) {
-  auto has = [&](std::string_view part) { return name.find(part) != name.npos; };
-  if (has("regexp") || name == "expressions") return LineFormat::expressions;
-  if (has("iplist")) return LineFormat::addresses;
-  if (has("urllist") || name == "urls") return LineFormat::urls;
-  return LineFormat::domains_with_subdomains;
-}
-
 // The text between the first '<' and the next '>'.
 std::string_view bracketed(std::string_view text) {
   std::size_t begin = text.find('<'), end = text.find('>', begin == text.npos ? 0 : begin);
@@ -25,9 +17,19 @@ std::string_view bracketed(std::string_view text) {
 
 }  // namespace
 
-E2guardianReader::E2guardianReader(const std::string& path)
-    : folder_(path.substr(0, path.rfind('/') + 1)),
-      format_(kind_of(base::to_lower(path.substr(path.rfind('/') + 1)))) {}
+E2guardianReader::Kind E2guardianReader::kind_of(const std::string& path) {
+  std::string name = base::to_lower(path.substr(path.rfind('/') + 1));
+  auto has = [&](std::string_view part) { return name.find(part) != name.npos; };
+  if (has("grey") || has("log") || has("sslsite")) return Kind::other;
+  if (has("regexp") && has("url")) return Kind::expressions;
+  if (has("siteip")) return Kind::addresses;
+  if (has("urllist") || name == "urls") return Kind::urls;
+  if (name == "expressions") return Kind::expressions;
+  return (has("sitelist") && !has("regexp")) || name == "domains" ? Kind::sites : Kind::other;
+}
+
+E2guardianReader::E2guardianReader(const std::string& path, Kind kind)
+    : folder_(path.substr(0, path.rfind('/') + 1)), kind_(kind) {}
 
 std::string E2guardianReader::with_words(std::string_view text) const {
   std::string out(text);
@@ -50,7 +52,7 @@ E2guardianReader::Directive E2guardianReader::read(std::string_view line, std::v
   directive.timed = text.starts_with("#time:");
   if (text.empty() || text.front() == '#') return directive;
   if (text.starts_with(".Include<")) {
-    std::string path(bracketed(text));
+    std::string path = with_words(bracketed(text));
     directive.include = path.starts_with('/') || path.empty() ? path : folder_ + path;
     return directive;
   }
@@ -61,8 +63,11 @@ E2guardianReader::Directive E2guardianReader::read(std::string_view line, std::v
     return directive;
   }
   std::string whole = words_.empty() ? std::string(text) : with_words(text);
-  if (format_ != LineFormat::domains_with_subdomains) {
-    parse_list_line(format_, whole, out);
+  if (kind_ != Kind::sites && kind_ != Kind::other) {
+    parse_list_line(kind_ == Kind::urls          ? LineFormat::urls
+                    : kind_ == Kind::expressions ? LineFormat::expressions
+                                                 : LineFormat::addresses,
+                    whole, out);
     return directive;
   }
   std::string_view site = base::trim(std::string_view(whole).substr(0, whole.find('#')));
@@ -71,7 +76,8 @@ E2guardianReader::Directive E2guardianReader::read(std::string_view line, std::v
     out.push_back(ignored("a blanket line, which e2guardian does not use any more", site));
     return directive;
   }
-  LineEntry entry = parse_domain(site, site.starts_with('.') ? LineFormat::any_domains : format_);
+  LineEntry entry =
+      parse_domain(site, site.starts_with('.') ? LineFormat::any_domains : LineFormat::domains_with_subdomains);
   if (std::holds_alternative<base::IpPrefix>(entry.what))
     entry = ignored("an address in a site list, which e2guardian does not use", site);
   out.push_back(std::move(entry));

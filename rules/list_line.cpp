@@ -159,13 +159,15 @@ LineEntry parse_domain(std::string_view text, LineFormat format) {
     return ignored("it stands for everything below it, but the list is declared match = \"exact\"", text);
   if (format == LineFormat::domains_with_subdomains) {
     if (is_single_label(host->name)) return ignored("a whole top-level domain", text);
-    if (is_public_suffix(host->name)) return ignored("a public suffix: it stands for everybody's names below it", text);
+    if (is_public_suffix(host->name)) return ignored(public_suffix_reason, text);
   }
   auto scope = exact ? ImageWriter::Scope::self : ImageWriter::Scope::tree;
   return {NameEntry{std::move(host->name), scope}, host->converted};
 }
 
 LineEntry parse_expression(std::string_view pattern, ImageWriter::Over over) {
+  constexpr std::size_t longest = 4096;  // bytes; real ones have 200 at most
+  if (pattern.size() > longest) return ignored("an expression of more than 4096 bytes", pattern);
   base::Result<policy::RegexSet> compiled = policy::RegexSet::compile({std::string(pattern)});
   if (!compiled) return ignored(compiled.error().message, "");  // which quotes the pattern
   return {ExpressionEntry{std::string(pattern), over}};

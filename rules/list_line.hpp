@@ -73,6 +73,7 @@ void parse_hosts_line(std::string_view text, std::vector<LineEntry>& out);
 LineEntry parse_domain(std::string_view text, LineFormat format);
 LineEntry parse_expression(std::string_view pattern, ImageWriter::Over over);
 bool leads_nowhere(std::string_view address);
+inline constexpr const char* public_suffix_reason = "a public suffix: it stands for everybody's names below it";
 bool is_public_suffix(const base::DomainName& name);  // of the ICANN part of the public suffix list
 
 // AdGuard's and Adblock's rules, as far as they are about hosts.

@@ -81,6 +81,7 @@ void RpzReader::record(const std::string& text, bool begins_blank, std::vector<L
   if (first == "$origin" && words.size() > 1) {
     origin_ = base::to_lower(words[1]);
     if (origin_.ends_with('.')) origin_.pop_back();
+    if (zone_.empty()) zone_ = origin_;  // later ones are below it
     return;
   }
   if (first.starts_with('$')) return;
@@ -94,7 +95,7 @@ void RpzReader::record(const std::string& text, bool begins_blank, std::vector<L
   if (words.empty()) return out.push_back(ignored("not a zone file's record", text));
   std::string type = base::to_lower(words[0]);
   if (type == "soa") {  // of the zone itself
-    if (origin_.empty() && last_owner_.ends_with('.')) origin_ = last_owner_.substr(0, last_owner_.size() - 1);
+    if (zone_.empty() && last_owner_.ends_with('.')) zone_ = origin_ = last_owner_.substr(0, last_owner_.size() - 1);
     return;
   }
   if (type == "ns" || last_owner_ == "@") return;
@@ -104,10 +105,19 @@ void RpzReader::record(const std::string& text, bool begins_blank, std::vector<L
   std::string owner = last_owner_;
   if (owner.ends_with('.')) {
     owner.pop_back();
-    if (!origin_.empty() && owner.ends_with("." + origin_)) owner.resize(owner.size() - origin_.size() - 1);
+    if (!zone_.empty() && owner.ends_with("." + zone_))
+      owner.resize(owner.size() - zone_.size() - 1);
+    else if (!zone_.empty())
+      return out.push_back(ignored("a name outside of the zone", text));
+  } else if (origin_ != zone_ && origin_.ends_with("." + zone_)) {
+    owner += "." + origin_.substr(0, origin_.size() - zone_.size() - 1);
   }
   std::string data = words.size() > 1 ? base::to_lower(words[1]) : "";
   bool passes = type == "cname" && (data == "rpz-passthru." || data == last_owner_ || data == owner + ".");
+  bool blocks = data == "." || data == "*." || data == "rpz-drop.";
+  if (data.empty()) return out.push_back(ignored("a record without data", text));
+  if (type == "cname" && !blocks && !passes && data != "rpz-tcp-only.")
+    return out.push_back(ignored("it leads to another name, which is no block", text));
   if (type == "cname" && data == "rpz-tcp-only.") return out.push_back(ignored("rpz-tcp-only", text));
   LineEntry entry;
   for (std::string_view trigger : {".rpz-client-ip", ".rpz-nsdname", ".rpz-nsip"})

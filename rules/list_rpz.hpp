@@ -2,8 +2,9 @@
 //
 //   x            the name itself           *.x      what is below it
 //   N.<reversed address>.rpz-ip            the address or prefix
-//   CNAME . | CNAME *. | CNAME rpz-drop.   block; so does local data (A, AAAA, a walled garden's CNAME)
+//   CNAME . | CNAME *. | CNAME rpz-drop.   block; so does local data (A, AAAA, TXT)
 //   CNAME rpz-passthru.                    an exception
+//   CNAME elsewhere.                       ignored: it leads to another name (safe search), which is no block
 //
 // Triggers about clients and name servers (rpz-client-ip, rpz-nsdname, rpz-nsip) are ignored with that reason, the
 // zone's own records (SOA, NS) without a word.
@@ -24,7 +25,8 @@ class RpzReader {
  private:
   void record(const std::string& text, bool begins_blank, std::vector<LineEntry>& out);
 
-  std::string origin_;  // without the dot at its end; empty: not known
+  std::string zone_;    // the zone's own name, without the dot at its end; empty: not known
+  std::string origin_;  // what relative names end in; at first the zone
   std::string last_owner_;
   std::string pending_;  // a record whose parentheses are open
   bool pending_blank_ = false;

@@ -38,7 +38,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   (void)rules::cancelled_rule(line);
   rules::RpzReader rpz;
-  rules::E2guardianReader sites("/l/sitelist"), regexps("/l/regexpurllist");
+  rules::E2guardianReader sites("/l/sitelist", rules::E2guardianReader::Kind::sites),
+      regexps("/l/regexpurllist", rules::E2guardianReader::Kind::expressions);
   std::vector<rules::LineEntry> entries;
   for (std::string_view part : base::split(line, '\n')) {
     rpz.read(part, entries);

@@ -189,6 +189,9 @@ TEST_F(CompileLists, AZoneOfPolicies) {
                                  "tree.example IN CNAME rpz-drop.\n*.tree.example IN CNAME rpz-drop.\n"
                                  "ok.tree.example.rpz.example. CNAME rpz-passthru.\n"
                                  "walled.example A 10.0.0.1\n"
+                                 "www.search.example CNAME forcesafe.search.example.\n"
+                                 "half.example CNAME\n"
+                                 "outside.example. CNAME .\n"
                                  "24.0.2.0.192.rpz-ip CNAME .\n128.1.zz.db8.2001.rpz-ip CNAME .\n"
                                  "32.1.0.0.10.rpz-client-ip CNAME .\n"))});
   EXPECT_THAT(messages(), ElementsAre());
@@ -201,7 +204,17 @@ TEST_F(CompileLists, AZoneOfPolicies) {
   EXPECT_THAT(holding("walled.example"), ElementsAre("list:rpz"));
   EXPECT_THAT(tags(index_.find(*base::IpAddress::parse("192.0.2.99"))), ElementsAre("list:rpz"));
   EXPECT_THAT(tags(index_.find(*base::IpAddress::parse("2001:db8::1"))), ElementsAre("list:rpz"));
-  EXPECT_EQ(image_.reports[0].ignored, 1u);
+  for (const char* name : {"www.search.example", "half.example", "outside.example"})
+    EXPECT_THAT(holding(name), ElementsAre()) << name;
+  EXPECT_EQ(image_.reports[0].ignored, 4u);
+}
+
+TEST_F(CompileLists, AZoneMayHaveOriginsBelowItsOwnName) {
+  compile(
+      {declare("rpz", "rpz",
+               folder_.write("zone", "rpz.example. SOA a. b. 1 2 3 4 5\n$ORIGIN com.rpz.example.\n*.bad CNAME .\n"))});
+  EXPECT_THAT(holding("x.bad.com"), ElementsAre("list:rpz"));
+  EXPECT_THAT(holding("x.bad"), ElementsAre());
 }
 
 TEST_F(CompileLists, E2guardiansFilesNameEachOther) {
@@ -256,6 +269,49 @@ TEST_F(CompileLists, NotesAreAsManyAsAskedForAndReasonsAreCounted) {
   EXPECT_THAT(image.reports[0].notes, ElementsAre("line 1: not a host name: a b"));
   EXPECT_EQ(image.reports[0].reasons["not a host name"], 2u);
   EXPECT_EQ(image.reports[0].reasons["a whole top-level domain"], 1u);
+}
+
+TEST_F(CompileLists, E2guardianFoldersHoldOtherThingsToo) {
+  folder_.write("e2/bannedsitelist", "site.example\ngood.site.example\n");
+  folder_.write("e2/exceptionsitelist", ".Define L <more>\n.Include<__L__/list>\n");
+  folder_.write("e2/more/list", "good.site.example\n");
+  folder_.write("e2/bannedextensionlist", ".zip\n");
+  folder_.write("e2/bannediplist", "192.0.2.5\n");
+  folder_.write("e2/greysitelist", "grey.example\n");
+  compile({declare("e2", "e2guardian", folder_.path("e2"))});
+  EXPECT_THAT(holding("www.site.example"), ElementsAre("list:e2"));
+  EXPECT_THAT(holding("www.good.site.example"), ElementsAre());
+  EXPECT_THAT(holding("a.zip"), ElementsAre());
+  EXPECT_THAT(holding("grey.example"), ElementsAre());
+  EXPECT_THAT(tags(index_.find(*base::IpAddress::parse("192.0.2.5"))), ElementsAre());
+}
+
+TEST_F(CompileLists, APublicSuffixInAStrangersListIsASlipInEveryFormat) {
+  compile({declare("ags", "adguard", folder_.write("ags", "||co.uk^\n||zip^\n")),
+           declare("dnsmasq", "dnsmasq", folder_.write("dnsmasq", "address=/co.uk/\naddress=/a.example/\n")),
+           declare("rpz", "rpz", folder_.write("rpz", "*.co.uk CNAME .\na.example CNAME .\n"))});
+  EXPECT_THAT(holding("www.example.co.uk"), ElementsAre());
+  EXPECT_THAT(holding("a.zip"), ElementsAre("list:ags"));
+  rules::ListDeclaration own = declare("own", "domains", folder_.write("own", "co.uk\n"));
+  own.written_by_admin = true;
+  compile({own});
+  EXPECT_THAT(holding("www.example.co.uk"), ElementsAre("list:own"));
+}
+
+TEST_F(CompileLists, ManyAndLongExpressionsAreNoReasonToFail) {
+  std::string lines;
+  for (int i = 0; i < 15000; ++i) lines += "||ads" + std::to_string(i) + ".\n";
+  for (int i = 0; i < 20; ++i) {
+    std::string pattern;
+    while (pattern.size() < 1500) pattern += "x*" + std::to_string(i);
+    lines += pattern + "\n";
+  }
+  lines += std::string(5000, 'a') + "*b\n";
+  compile({declare("ags", "adguard", folder_.write("ags", lines))});
+  EXPECT_THAT(messages(), ElementsAre());
+  EXPECT_THAT(holding("ads14999.example"), ElementsAre("list:ags"));
+  EXPECT_THAT(holding("ads7x.example"), ElementsAre());
+  EXPECT_EQ(image_.reports[0].reasons["an expression of more than 4096 bytes"], 1u);
 }
 
 }  // namespace
