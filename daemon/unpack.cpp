@@ -185,12 +185,37 @@ base::Result<> leave_away_top_folder(const std::string& target) {
   return base::Nothing{};
 }
 
+// What a link's words say is not where it leads: through another link ".." goes elsewhere, and a top folder that is left
+// away puts everything a level higher. So each link is followed once all is in its place. The list compiler reads what
+// is there with a right to read every file of the host. A link to nothing is removed: one day it could lead somewhere.
+base::Result<> check_links(const std::string& target) {
+  std::error_code error;
+  if (!fs::is_directory(target, error)) return base::Nothing{};
+  const std::string inside = fs::canonical(target, error).string() + '/';
+  if (error) return base::environment_error("cannot read " + target + ": " + error.message());
+  std::vector<fs::path> to_nothing;
+  for (fs::recursive_directory_iterator it(target, error), end; !error && it != end; it.increment(error)) {
+    if (!it->is_symlink()) continue;
+    std::error_code nowhere;
+    std::string real = fs::canonical(it->path(), nowhere).string();
+    if (nowhere)
+      to_nothing.push_back(it->path());
+    else if (!real.starts_with(inside))
+      return base::malformed("it holds a link that leads out of its folder");
+  }
+  for (const fs::path& link : to_nothing)
+    if (!error) fs::remove(link, error);
+  if (error) return base::environment_error("cannot read " + target + ": " + error.message());
+  return base::Nothing{};
+}
+
 }  // namespace
 
 base::Result<> unpack(const std::string& file, const std::string& target, const UnpackLimits& limits) {
   auto done = Unpacker(target, limits).run(file);
   if (!done) return done;
-  return leave_away_top_folder(target);
+  if (auto moved = leave_away_top_folder(target); !moved) return moved;
+  return check_links(target);
 }
 
 }  // namespace sluiced

@@ -2,7 +2,8 @@
 // around one file; tar, packed or not, and zip as a folder.
 //
 // What is written is decided by us, not by the archive: regular files and folders with our own modes, symbolic links
-// that are relative and stay inside; no absolute name, no "..", no device, no hard link. A truncated archive is an error.
+// that are relative and stay inside wherever they lead in the end; no absolute name, no "..", no device, no hard link.
+// A truncated archive is an error.
 #pragma once
 
 #include <cstdint>

@@ -91,6 +91,28 @@ TEST_F(Unpack, NothingLeadsOutOfTheFolder) {
   EXPECT_FALSE(std::filesystem::exists(folder_.path("out2")));
 }
 
+// Each link looks harmless by its words alone: one goes through another link, one counts on the folders that are left away.
+TEST_F(Unpack, NoLinkLeadsOutByWayOfOthers) {
+  folder_.write("secret", "s.example\n");
+  for (const std::vector<Member>& members : std::vector<std::vector<Member>>{
+           {{"games/domains", "a.example\n"},
+            {"d/e/up", "..", AE_IFLNK},
+            {"d/e/out", "up/../../secret", AE_IFLNK},
+            {"d/f", "x"}},
+           {{"a/b/games/domains", "a.example\n"}, {"a/b/adult/domains", "../../secret", AE_IFLNK}},
+           {{"a/b/games/domains", "a.example\n"}, {"a/b/adult", "../secret", AE_IFLNK}}}) {
+    EXPECT_THAT(unpacked(pack(members)), HasSubstr("leads out"));
+    std::filesystem::remove_all(folder_.path("out"));
+  }
+}
+
+TEST_F(Unpack, ALinkToNothingIsLeftOut) {
+  EXPECT_EQ(unpacked(pack({{"games/domains", "a.example\n"}, {"fun", "games", AE_IFLNK}, {"gone", "away", AE_IFLNK}})),
+            "");
+  EXPECT_EQ(read("out/fun/domains"), "a.example\n");
+  EXPECT_FALSE(std::filesystem::is_symlink(folder_.path("out/gone")));
+}
+
 TEST_F(Unpack, WhatIsCutOffIsRefused) {
   std::string noise;
   for (int i = 0; i < 20000; ++i) noise += std::to_string(i * 7919 % 10007) + ".example\n";
