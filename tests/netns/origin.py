@@ -140,6 +140,11 @@ class Peer:
             pass
         self._listener.close()
         for sock in self.sockets:
+            # A handler that waits in recv() keeps the socket open beyond close(): its peer would hear nothing of the end.
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
             sock.close()
 
     def __enter__(self):
