@@ -104,6 +104,8 @@ void Worker::adopt(PolicyInForce policy) {
     surroundings_.active = policy.active;
     squid_log_ = policy.squid_log;
     keep_log_ = policy.keep_log;
+    interception_ = policy.interception;
+    surroundings_.enrolment = policy.interception;
     if (first) return;
     if (gate_) gate_->policy_changed();
     for (std::size_t i = flows_.size(); i-- > 0;) {  // from the back: a flow that dies swaps the last into its place
@@ -243,7 +245,39 @@ void Worker::again(FlowDriver& flow) {
   again_.push_back(&flow);
 }
 
+std::uint64_t Worker::wait(FlowDriver& flow) {
+  flow.number = next_waiting_++;
+  waiting_[flow.number] = &flow;
+  return flow.number;
+}
+
+FlowDriver* Worker::waited(std::uint64_t number) {
+  auto found = waiting_.find(number);
+  if (found == waiting_.end()) return nullptr;
+  FlowDriver* flow = found->second;
+  waiting_.erase(found);
+  flow->number = 0;
+  return flow;
+}
+
+Interception::Answered Worker::waits_for_leaf(FlowDriver& flow) {
+  return [this, number = wait(flow)](std::string leaf) {
+    loop_.post([this, number, leaf = std::move(leaf)] {
+      if (FlowDriver* found = waited(number)) found->leaf_came(leaf);
+    });
+  };
+}
+
+Interception::Answered Worker::waits_for_issuer(FlowDriver& flow) {
+  return [this, number = wait(flow)](std::string) {
+    loop_.post([this, number] {
+      if (FlowDriver* found = waited(number)) found->issuer_came();
+    });
+  };
+}
+
 void Worker::bury(FlowDriver& flow) {
+  if (flow.number != 0) waiting_.erase(flow.number);
   totals_.bytes_up += flow.counters().up;
   totals_.bytes_down += flow.counters().down;
   limits_.give_back(flow.machine().opening().tuple.client.address);

@@ -8,12 +8,14 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include "daemon/connection_limits.hpp"
 #include "daemon/flow_driver.hpp"
 #include "daemon/gate_driver.hpp"
 #include "daemon/grants.hpp"
+#include "daemon/interception.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/pipe_pool.hpp"
 #include "daemon/sightings.hpp"
@@ -29,6 +31,7 @@ struct PolicyInForce {
   policy::ScheduleSet active;
   bool squid_log = false;
   bool keep_log = true;
+  Interception* interception = nullptr;  // null: nothing is decrypted; outlives the worker
 };
 
 // What cannot change while the daemon runs.
@@ -80,6 +83,11 @@ class Worker {
     surroundings_.now = wall_now();
     return surroundings_;
   }
+  std::int64_t seconds() const { return wall_seconds(); }
+  Interception* interception() const { return interception_; }
+  // The flow is to hear of a leaf or an intermediate when what is returned is called, from any thread.
+  Interception::Answered waits_for_leaf(FlowDriver& flow);
+  Interception::Answered waits_for_issuer(FlowDriver& flow);
   PipePool& pipes() { return pipes_; }
   TimerWheel& timers() { return timers_; }
   std::array<std::uint8_t, 256 * 1024>& buffer() { return *buffer_; }
@@ -119,6 +127,7 @@ class Worker {
   PipePool pipes_;
   std::unique_ptr<std::array<std::uint8_t, 256 * 1024>> buffer_;
   flow::Surroundings surroundings_;
+  Interception* interception_ = nullptr;
   bool squid_log_ = false, keep_log_ = true;
   std::string log_lines_;
   std::vector<std::unique_ptr<Listener>> listeners_;
@@ -126,6 +135,10 @@ class Worker {
   base::Monotonic complained_at_{};
   std::vector<std::unique_ptr<FlowDriver>> flows_, graveyard_;
   std::vector<FlowDriver*> again_;
+  std::unordered_map<std::uint64_t, FlowDriver*> waiting_;  // by FlowDriver::number
+  std::uint64_t next_waiting_ = 1;
+  std::uint64_t wait(FlowDriver& flow);
+  FlowDriver* waited(std::uint64_t number);
   std::vector<flow::CommandList> command_lists_;
   std::atomic<std::size_t> flow_count_{0};
   WorkerTotals totals_;

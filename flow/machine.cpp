@@ -42,7 +42,7 @@ void Machine::on(const Event& event, CommandList& out) {
     if constexpr (std::is_same_v<decltype(state), Done&>) {
       return stay();
     } else if constexpr (std::is_same_v<decltype(what), const PolicyChanged&>) {
-      return flow.adopt_policy(what.client) ? state.on_refused(flow) : stay();
+      return flow.adopt_policy(what.client) ? state.on_refused(flow) : state.on_policy_changed(flow);
     } else {
       return state.on(flow, what);
     }

@@ -20,21 +20,33 @@
 namespace policy {
 
 enum class TlsMode { off, sni, inspect };
+// What becomes of a device that does not trust our CA, in a group with tls = "inspect".
+enum class NotEnrolled { sni, inspect, refuse };
 enum class QuicMode { allow, policy, block };
 enum class IfDown { open, closed };
 enum class LogDetail { none, category, domain, url };
+
+// "category:", "list:" and "host:" values of a group's keys.
+struct NameSet {
+  TagSet tags;
+  std::vector<base::DomainName> hosts;
+};
 
 // A group as POLICY has it; keys this build does not enforce are not here (loading warned about them).
 struct Group {
   std::string name;
   TlsMode tls = TlsMode::sni;
-  bool wants_inspection =
-      false;                // tls = "inspect": this build judges by name, in the proxy lane; QUIC cannot be inspected
-  bool wants_page = false;  // block_page = "https": the proxy lane
+  NotEnrolled not_enrolled = NotEnrolled::sni;
+  NameSet tls_skip;              // never decrypted
+  NameSet bad_certificate_pass;  // an origin certificate that does not verify is left to the client to judge
+  bool wants_page = false;       // block_page = "https": the proxy lane
   QuicMode quic = QuicMode::policy;
   IfDown if_down = IfDown::open;
   LogDetail log = LogDetail::domain;
 };
+
+// Whether a name is in the set; `held` are the categories and lists that hold it.
+bool contains(const NameSet& set, const TagSet& held, const base::DomainName* name);
 
 struct Snapshot {
   std::vector<Group> groups;         // by GroupId; [0] is default

@@ -35,4 +35,9 @@ std::vector<std::string> needs_restart(const Settings& running, const Settings& 
   return keys;
 }
 
+std::string in_state(const std::string& path, const std::string& state) {
+  constexpr std::string_view usual = "/var/lib/sluice/";
+  return path.starts_with(usual) ? state + "/" + path.substr(usual.size()) : path;
+}
+
 }  // namespace rules

@@ -73,6 +73,9 @@ struct Settings {
   } limits;
 };
 
+// A path whose default lies in the state folder, for another state folder (--state).
+std::string in_state(const std::string& path, const std::string& state);
+
 // Keys outside what a reload may change whose values differ ("network.lan", "daemon.workers"); empty: reloadable.
 std::vector<std::string> needs_restart(const Settings& running, const Settings& wanted);
 

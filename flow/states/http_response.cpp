@@ -82,7 +82,8 @@ Next Http::relay_response_body(Flow& flow, base::Bytes bytes) {
   switch (step.state) {
     case Body::State::more:
       if (!origin_ended_) return stay();
-      return close(flow);  // until_close: the end of the body; else it is too short, and its framing shows that
+      // until_close: the end of the body; else it is too short, and its framing shows that.
+      return origin_truncated_ && response_body_.lasts_until_close() ? reset(flow) : close(flow);
     case Body::State::splice:
       response_ = ResponseSide::spliced_body;
       response_splice_ = step.splice;
