@@ -272,6 +272,7 @@ base::Result<> Gateway::begin(const rules::Settings& settings) {
     auto listening = workers_.back()->listen();
     if (!listening) return std::move(listening).error();
   }
+  if (interception_) workers_[0]->listen_for_portal(settings.portal.http, settings.portal.https);
   if (kernel_lane_) {
     auto conntrack = netfilter::Conntrack::open();
     if (!conntrack) return std::move(conntrack).error().context("kernel lane");

@@ -65,9 +65,16 @@ void Interception::adopt_authorities(const std::string& text) {
   contexts_->change_ticket_keys();  // a session of the old CA's leaf would hide that the new one is not trusted
 }
 
-std::string Interception::authority() const {
-  std::lock_guard lock(mutex_);
-  return authorities_.empty() ? std::string{} : authorities_.back();
+// What devices are to install: the next CA if there is one, so that a rotation finds it there.
+std::string Interception::authority_file(Form form) const {
+  std::string pem;
+  {
+    std::lock_guard lock(mutex_);
+    if (!authorities_.empty()) pem = authorities_.back();
+  }
+  if (form == Form::pem) return pem;
+  auto made = form == Form::der ? tls_intercept::ca_der(pem) : tls_intercept::ca_mobileconfig(pem);
+  return made ? *made : std::string{};
 }
 
 // --- the signer

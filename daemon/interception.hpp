@@ -53,9 +53,6 @@ class Interception final : public flow::Enrolment {
   tls_intercept::Contexts& contexts() { return *contexts_; }
   tls_intercept::OriginVerifier& verifier() { return *verifier_; }
   EVP_PKEY* leaf_key() const { return leaf_key_.get(); }
-  // The CA that clients are to install: the next one if there is one, so that a rotation finds it there. PEM.
-  std::string authority() const;
-
   struct Wanted {
     std::string name, identity;  // identity: of the origin's certificate; empty: a page of ours
     std::int64_t not_after = 0;
@@ -69,6 +66,7 @@ class Interception final : public flow::Enrolment {
 
   // flow::Enrolment
   bool can_sign() const override;
+  std::string authority_file(Form form) const override;
   bool enrolled(const policy::Client& client) const override;
   bool bypassed(const policy::Client& client, const std::string& name, base::WallTime now) const override;
   bool asks_for_certificate(const std::string& name, base::WallTime now) const override;

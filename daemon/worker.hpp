@@ -60,6 +60,8 @@ class Worker {
   ~Worker();
 
   base::Result<> listen();  // before start()
+  // The gateway's own page, on every LAN interface; one worker has it. A port that is taken is said, and left.
+  void listen_for_portal(std::uint16_t http, std::uint16_t https);
   void start();
   void stop_and_join();
 
@@ -104,6 +106,7 @@ class Worker {
   struct Listener final : Watcher {
     Worker* worker = nullptr;
     std::size_t lan = 0;
+    flow::Opening::Portal portal = flow::Opening::Portal::no;
     base::sys::UniqueFd fd;
     bool paused = false;
     void ready(std::uint32_t events) override;
@@ -111,7 +114,7 @@ class Worker {
   void accept_from(Listener& listener);
   void refuse_for_lack_of_descriptors(Listener& listener);
   void listen_again();
-  void open_flow(netfilter::Accepted accepted, std::size_t lan);
+  void open_flow(netfilter::Accepted accepted, const Listener& listener);
   void free_the_dead();
   void flush_log();
 
@@ -131,6 +134,7 @@ class Worker {
   bool squid_log_ = false, keep_log_ = true;
   std::string log_lines_;
   std::vector<std::unique_ptr<Listener>> listeners_;
+  std::uint16_t portal_check_port_ = 0;
   base::sys::UniqueFd spare_descriptor_;  // given up to accept and refuse one connection when there are none left
   base::Monotonic complained_at_{};
   std::vector<std::unique_ptr<FlowDriver>> flows_, graveyard_;

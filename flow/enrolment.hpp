@@ -22,6 +22,9 @@ class Enrolment {
   virtual ~Enrolment() = default;
   // There is a CA, and somebody who signs.
   virtual bool can_sign() const = 0;
+  // The CA's certificate as devices take it.
+  enum class Form { pem, der, mobileconfig };
+  virtual std::string authority_file(Form form) const = 0;
   virtual bool enrolled(const policy::Client& client) const = 0;
   // This device refuses our leaves for this name (learned; it ends by itself).
   virtual bool bypassed(const policy::Client& client, const std::string& name, base::WallTime now) const = 0;

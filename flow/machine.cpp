@@ -30,6 +30,10 @@ Machine::~Machine() = default;
 void Machine::start(CommandList& out) {
   Flow& flow = impl_->flow;
   flow.out.attach(out);
+  if (flow.opening().portal != Opening::Portal::no) {
+    impl_->enter(Portal::begin(flow));
+    return;
+  }
   flow.judge();  // at connect; a refusal is said in the client's protocol (Peeking)
   flow.out.arm(Timer::deadline, silence_timeout);
   flow.out.read(Side::client, Read::Mode::peek);

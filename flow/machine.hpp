@@ -1,7 +1,7 @@
 // The life of one diverted connection: events in, commands out. No socket, no clock, no exception.
 //
 // States are types, one file each in flow/states: Peeking, Silent, Connecting, Answering, Retrying, Splicing, Securing,
-// Http, H2, Done. Who follows whom is drawn in states.hpp, their rules are told in docs/life-of-a-flow.md.
+// Http, H2, Portal, Done. Who follows whom is drawn in states.hpp, their rules are told in docs/life-of-a-flow.md.
 #pragma once
 
 #include <memory>
@@ -36,6 +36,8 @@ struct Surroundings {
 struct Opening {
   base::FiveTuple tuple;
   policy::Client client;
+  enum class Portal : std::uint8_t { no, http, https } portal = Portal::no;  // for our own page
+  std::uint16_t portal_check_port = 0;                                       // where that is over TLS
 };
 
 // Bytes so far, kept by the driver: up = client to origin.
