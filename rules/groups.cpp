@@ -6,6 +6,7 @@
 #include "rules/enforcement.hpp"
 #include "rules/names.hpp"
 #include "rules/near_match.hpp"
+#include "rules/rewrites.hpp"
 #include "rules/units.hpp"
 
 namespace rules {
@@ -31,6 +32,7 @@ class GroupReader {
                                                        {"domain", policy::LogDetail::domain},
                                                        {"url", policy::LogDetail::url}})
                     .value_or(group.log);
+    read_rewriting(reader_, group, diagnostics_);
     later_keys();
     reader_.find("members");  // read_members has it
     reader_.finish();
@@ -68,20 +70,11 @@ class GroupReader {
       if (!skipped->empty()) later("tls_skip", nothing_decrypted);
     }
     later_choice("not_enrolled", {"sni", "inspect", "refuse"}, "sni", nothing_decrypted);
-    if (reader_.boolean("safe_search").value_or(false)) later("safe_search", "search engines are not asked for it");
-    later_choice("youtube", {"off", "moderate", "strict"}, "off", "videos are not restricted");
     later_choice("dns", {"off", "observe", "force"}, "off", "DNS is left alone");
     draft_.snapshot.groups[id_.value].wants_page =
         later_choice("block_page", {"reset", "https"}, "reset", "TLS connections are closed with an alert");
     later_choice("forged_name", {"off", "log", "block"}, "off", "names are not compared with DNS answers");
     later_choice("bad_certificate", {"error", "pass"}, "error", nothing_decrypted);
-    if (const Member* tenant = reader_.find("tenant")) {
-      TableReader tenants(*tenant, diagnostics_);
-      tenants.strings("google");
-      tenants.strings("microsoft");
-      tenants.finish();
-      later("tenant", nothing_decrypted);
-    }
     if (const Member* shape = reader_.find("shape")) {
       TableReader limits(*shape, diagnostics_);
       for (const char* key : {"down", "up"})
