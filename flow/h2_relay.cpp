@@ -5,6 +5,7 @@
 
 #include "base/text.hpp"
 #include "flow/proceed.hpp"
+#include "flow/rewriting.hpp"
 
 namespace flow {
 namespace {
@@ -182,6 +183,7 @@ void H2Relay::request(std::int32_t id, Fields fields, bool ends) {
     if (each.name == "cookie" || each.name == "authorization") each.sensitive |= each.value.size() < 20;  // RFC 7541 7.1.3
     sent.push_back(std::move(each));
   }
+  edit_for_origin(*flow_, subject, sent);
   stream.origin = leaving_ ? -1 : origin_.session.request(sent, ends);
   if (stream.origin < 0) return reset(stream, h2_error::refused_stream);  // the client tries again elsewhere
   stream.asked = true;
@@ -268,6 +270,7 @@ void H2Relay::response(Stream& stream, Fields fields, bool ends) {
   }
   subject.status = static_cast<int>(base::parse_number(value_of(fields, ":status"), 999).value_or(0));
   stream.answered = true;
+  edit_for_client(*flow_, fields);
   client_.session.headers(stream.client, fields, ends);
 }
 

@@ -14,6 +14,7 @@
 #include "base/text_template.hpp"
 #include "policy/client_table.hpp"
 #include "policy/domain_index.hpp"
+#include "policy/rewrite.hpp"
 #include "policy/rule.hpp"
 #include "policy/schedule.hpp"
 
@@ -25,6 +26,7 @@ enum class NotEnrolled { sni, inspect, refuse };
 enum class QuicMode { allow, policy, block };
 enum class IfDown { open, closed };
 enum class LogDetail { none, category, domain, url };
+enum class YouTube { off, moderate, strict };  // its restricted mode
 
 // "category:", "list:" and "host:" values of a group's keys.
 struct NameSet {
@@ -43,6 +45,15 @@ struct Group {
   QuicMode quic = QuicMode::policy;
   IfDown if_down = IfDown::open;
   LogDetail log = LogDetail::domain;
+
+  // Asked of origins by rewriting requests (rewrite.hpp).
+  bool safe_search = false;
+  YouTube youtube = YouTube::off;
+  std::vector<std::string> tenant_google, tenant_microsoft;  // who may sign in; fit for a header field
+  std::string tenant_microsoft_context;                      // the directory that asks for it
+  bool wants_rewriting() const {
+    return safe_search || youtube != YouTube::off || !tenant_google.empty() || !tenant_microsoft.empty();
+  }
 };
 
 // Whether a name is in the set; `held` are the categories and lists that hold it.
@@ -55,6 +66,7 @@ struct Snapshot {
   Zone zone;
   std::vector<Rule> rules;  // in walking order: must, normal, default
   ClientTable clients;
+  RewriteTable rewrites;
   DomainIndex index;
   std::shared_ptr<const void> index_owner;  // keeps the mapped image alive as long as the snapshot
   base::TextTemplate block_page;

@@ -6,6 +6,7 @@
 #include "rules/enforcement.hpp"
 #include "rules/names.hpp"
 #include "rules/near_match.hpp"
+#include "rules/rewrites.hpp"
 #include "rules/units.hpp"
 
 namespace rules {
@@ -33,6 +34,7 @@ class GroupReader {
                                                        {"domain", policy::LogDetail::domain},
                                                        {"url", policy::LogDetail::url}})
                     .value_or(group.log);
+    read_rewriting(reader_, group, diagnostics_);
     later_keys();
     reader_.find("members");  // read_members has it
     reader_.finish();
@@ -83,17 +85,8 @@ class GroupReader {
 
   // Keys with a meaning that this build does not have. A value that asks for nothing is no news.
   void later_keys() {
-    if (reader_.boolean("safe_search").value_or(false)) later("safe_search", "search engines are not asked for it");
-    later_choice("youtube", {"off", "moderate", "strict"}, "off", "videos are not restricted");
     later_choice("dns", {"off", "observe", "force"}, "off", "DNS is left alone");
     later_choice("forged_name", {"off", "log", "block"}, "off", "names are not compared with DNS answers");
-    if (const Member* tenant = reader_.find("tenant")) {
-      TableReader tenants(*tenant, diagnostics_);
-      tenants.strings("google");
-      tenants.strings("microsoft");
-      tenants.finish();
-      later("tenant", nothing_decrypted);
-    }
     if (const Member* shape = reader_.find("shape")) {
       TableReader limits(*shape, diagnostics_);
       for (const char* key : {"down", "up"})

@@ -1,6 +1,7 @@
 // The request side of an exchange: head, judgement, body.
 #include "flow/block_page.hpp"
 #include "flow/limits.hpp"
+#include "flow/rewriting.hpp"
 #include "flow/states/states.hpp"
 
 namespace flow {
@@ -104,7 +105,7 @@ Next Http::start_exchange(Flow& flow, base::Bytes bytes, const RequestHead& head
   request_body_ = Body(head.body);
   response_ = ResponseSide::head;
   flow.out.consume(Side::client, head.length);
-  std::string text = proto::http::serialize(head);
+  std::string text = head_for_origin(flow, head);
   if (!origin_connected_) {
     held_head_ = std::move(text);
     request_ = RequestSide::held;

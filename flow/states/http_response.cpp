@@ -1,5 +1,6 @@
 // The response side of an exchange: interim answers, head, judgement, body.
 #include "flow/limits.hpp"
+#include "flow/rewriting.hpp"
 #include "flow/states/states.hpp"
 
 namespace flow {
@@ -39,7 +40,7 @@ Next Http::read_response(Flow& flow, base::Bytes bytes) {
     if (head.status >= 200 || head.switches_protocol) return start_response(flow, bytes, head);
     if (head.status == 100) awaits_continue_ = false;
     flow.out.consume(Side::origin, head.length);
-    flow.out.send(Side::client, proto::http::serialize(head));
+    flow.out.send(Side::client, head_for_client(flow, head));
     bytes = bytes.subspan(head.length);
   }
 }
@@ -68,7 +69,7 @@ Next Http::start_response(Flow& flow, base::Bytes bytes, const ResponseHead& hea
 
   subject.status = head.status;
   flow.out.consume(Side::origin, head.length);
-  flow.out.send(Side::client, proto::http::serialize(head));
+  flow.out.send(Side::client, head_for_client(flow, head));
   if (head.switches_protocol) return Splicing::begin(flow);  // RFC 9110 7.8: HTTP ends here
   keep_alive_ = keep_alive_ && head.keep_alive;
   response_body_ = Body(head.body);
