@@ -1,5 +1,7 @@
 #include "tls-intercept/origin_verifier.hpp"
 
+#include <openssl/pem.h>
+
 #include <algorithm>
 #include <cstdio>
 
@@ -155,6 +157,10 @@ void OriginVerifier::set_own(const std::vector<std::string>& own) {
 
 bool OriginVerifier::add_intermediate(std::string_view der) {
   X509Ptr certificate = from_der(der);
+  if (!certificate) {  // some hand out PEM
+    BioPtr bio(BIO_new_mem_buf(der.data(), static_cast<int>(der.size())));
+    certificate.reset(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+  }
   ERR_clear_error();
   if (!certificate || X509_check_ca(certificate.get()) != 1) return false;
   std::lock_guard lock(mutex_);

@@ -3,8 +3,10 @@ client gets a page that says so and never the site, and never a certificate of o
 import re
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from certificates import Zoo
+from origin import Peer, read_head
 from test_intercept import curl, decision
 from tls_origin import TlsServer
 
@@ -122,3 +124,35 @@ def test_the_page_cannot_be_clicked_away_but_hosts_may_be_passed_on(another, zoo
     assert sluice.wait_access(name=zoo.name, spared="bad_certificate")["tls"] == "spliced"
 
 
+
+
+PUBLIC = "9.9.9.9"  # an address that is nobody's of this house; it exists in the origin's namespace only
+
+
+@pytest.mark.parametrize("where", ["public", "of this network", "redirected"])
+def test_missing_intermediates_are_fetched_from_public_addresses_only(another, where):
+    address = "10.99.0.3" if where == "of this network" else PUBLIC
+    zoo = Zoo(issuer_url=f"http://{address}/issuer.der")
+    sluice = another(POLICY, tls_intercept={"trust": str(zoo.trust)})
+    lab = sluice.lab
+    lab.origin.namespace.ip(f"addr add {PUBLIC}/32 dev eth0")
+    asked = []
+
+    def serve(sock):
+        asked.append(read_head(sock))
+        der = zoo.between.certificate.public_bytes(serialization.Encoding.DER)
+        if where == "redirected" and b"/issuer.der" in asked[-1]:
+            sock.sendall(f"HTTP/1.1 302 Found\r\nLocation: http://{PUBLIC}/other.der\r\nContent-Length: 0\r\n"
+                         "Connection: close\r\n\r\n".encode())
+        else:
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(der) + der)
+
+    with TlsServer(lab.peer.namespace, lab.peer["v4"], zoo.make("missing_intermediate")), \
+            Peer(lab.origin.namespace, address, 80, serve):
+        got = ask(sluice, lab, zoo)
+        assert got.status == (200 if where == "public" else 502), got
+        assert len(asked) == (0 if where == "of this network" else 1)
+        if where == "public":
+            assert ask(sluice, lab, zoo).status == 200 and len(asked) == 1  # remembered
+        else:
+            assert "unknown issuer" in got.body
