@@ -39,9 +39,11 @@ base::Result<CaPaths> paths_of(const Arguments& arguments) {
     rules::Diagnostics diagnostics;
     rules::ConfigText text = rules::read_config(arguments.config, diagnostics);
     settings = rules::build(text, {}, diagnostics).settings;
+    std::string wrong;
     for (const rules::Diagnostic& each : diagnostics)
-      if (each.severity == rules::Severity::error && each.file == text.sluice.path && !each.file.empty())
-        return base::malformed(each.to_string());
+      if (each.severity == rules::Severity::error && each.file == text.sluice.path)
+        wrong += (wrong.empty() ? "" : "\n") + each.to_string();
+    if (!wrong.empty()) return base::malformed(std::move(wrong));
   }
   return CaPaths{rules::in_state(settings.tls_intercept.ca_cert, arguments.state),
                  rules::in_state(settings.tls_intercept.ca_key, arguments.state)};
