@@ -249,8 +249,8 @@ def test_rotation(fresh, lab):
     sluice = fresh(EAGER)
     old = sluice.directory / "old.crt"
     old.write_bytes(sluice.ca_pem.read_bytes())
-    assert sluice.ca("rotate").returncode == 2  # there is no next one
-    assert sluice.ca("init").returncode == 2    # and the current one is never overwritten
+    assert sluice.ca("rotate").returncode == 1  # there is no next one
+    assert sluice.ca("init").returncode == 1    # and the current one is never overwritten
     assert sluice.ca("init", "--next", "--key", "rsa", "--permit", "allowed.test").returncode == 0
     coming = sluice.ca("export", "--next").stdout
     sluice.reload(EAGER + "\n")
@@ -292,3 +292,22 @@ def test_warnings_are_clicked_away_over_https(fresh, lab, version):
         clicked = curl(sluice, lab.alice, url.rpartition("/")[0] + "/.well-known/sluice/proceed", version, *form)
         assert clicked.status == 303, clicked
         assert wait_until(lambda: curl(sluice, lab.alice, url, version).status == 200, 5, "let past")
+
+
+def test_explain_and_status_know_it(sluice, lab):
+    def told(url):
+        return sluice.ctl_json("explain", "--client", "10.20.0.2", url, code=1)
+
+    def decrypted(url, code=0):
+        return sluice.ctl_json("explain", "--client", "10.20.0.2", url, code=code)["decrypted"]
+
+    assert not decrypted("https://files.test/films/1")  # so the path cannot be seen
+    enrol(sluice, lab.alice)
+    assert decrypted("https://files.test/films/1", 1)
+    assert told("https://files.test/films/1")["https"]["rule"] == "no films"
+    assert "trusts the local CA" in sluice.ctl("explain", "--client", "10.20.0.2", "https://files.test/x").stdout
+    refuse(sluice, lab.alice, "ws.test", 3)
+    assert not decrypted("https://ws.test/")
+    status = sluice.ctl_json("status")["interception"]
+    assert status["enrolled"] == [mac_of(lab.alice)] and status["bypasses"] == 1 and status["leaves_minted"] >= 1
+    assert "1 devices trust the local CA" in sluice.ctl("status").stdout
