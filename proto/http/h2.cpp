@@ -1,0 +1,506 @@
+// Theory of operation
+//
+// nghttp2 reads and writes frames, keeps the states of streams and checks messages (RFC 9113 8.1.1): pseudo-header
+// fields that are wrong, twice or late, connection-specific fields, a body that is not as long as Content-Length. Such a
+// message is a reset of its stream. What is refused beyond that: a field with characters that nghttp2 would let fall
+// silently, and a header list beyond our limits. One leniency: white space around an origin's values is cut off, for
+// origins send it and nobody is in doubt about its meaning.
+//
+// Body bytes. What goes out waits in Stream::kept, and nghttp2 takes it a frame at a time as windows allow; the user
+// looks at unsent() before it reads more from the other side. What comes in is charged to the window until the user
+// says consumed(), so a slow other side stalls the peer. Bytes of a stream that is gone still fill the connection's
+// window: they are counted as orphans until consumed() is said for them, and never given back twice. Bytes that the
+// handler never sees (stream reset, padding) are given back at once.
+//
+// END_STREAM is told after the frame has been checked, not with the first half of it: a body shorter than its
+// Content-Length must not look whole to the other side. So the data of such a frame is held until then, which is within
+// one receive(); if the frame is not complete by its end, data goes on and on_end() comes later.
+//
+// receive() must say whether the connection broke, but nghttp2 only queues a GOAWAY. Hence stage(): what is urgent is
+// taken out at the end of each receive(), DATA excepted (the reader of bodies says PAUSE, which changes nothing), and a
+// GOAWAY with an error is seen there. Not when much is staged already: a peer that does not read its answers shall run
+// into nghttp2's limit of queued acknowledgements.
+//
+// Floods (FACTS 2.3), and what ends the connection:
+//   rapid reset      RST_STREAM faster than 33 a second after a burst of 1000: nghttp2, which reads a clock for it; it
+//                    is the one thing here that is not a function of the input
+//   made to reset    1000 streams more that we had to reset than went well
+//   CONTINUATION     more than 8 frames after a HEADERS: 9 * 16 KiB is above the list limit
+//   HPACK bomb       64 KiB of names and values, 32 more for each, and 200 fields, counted after decompression: the
+//                    stream ends, the rest of the block is decoded but not kept
+//   PING, SETTINGS   200 acknowledgements that nobody takes; 32 entries in one SETTINGS
+//   interim          64 before one response: they are not under flow control
+//   PUSH_PROMISE     we say ENABLE_PUSH 0
+// Priorities are not followed (SETTINGS_NO_RFC7540_PRIORITIES), closed streams not remembered.
+#include "proto/http/h2.hpp"
+
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "proto/http/h1.hpp"
+
+namespace proto::http {
+namespace {
+
+constexpr std::uint64_t reset_burst = 1000, reset_rate = 33;  // a browser that leaves a page resets 100 at most
+constexpr std::uint32_t fault_limit = 1000;
+constexpr std::size_t continuation_limit = 8;
+constexpr std::size_t ack_limit = 200;      // of 17 bytes; a client has one or two PINGs under way
+constexpr std::size_t settings_limit = 32;  // entries of one frame; seven are registered
+constexpr std::uint8_t interim_limit = 64;  // 102 every few seconds for minutes
+constexpr std::size_t staged_limit = 16 * 1024;
+constexpr std::size_t entry_overhead = 32;  // RFC 9113 6.5.2
+constexpr std::size_t sent_head_limit =
+    2 * head_limit;                            // nghttp2's own bound counts 12 a field, on top of what came in
+constexpr std::size_t kept_slack = 64 * 1024;  // sent bytes kept before the buffer moves up
+
+using Options = std::unique_ptr<nghttp2_option, void (*)(nghttp2_option*)>;
+using Callbacks = std::unique_ptr<nghttp2_session_callbacks, void (*)(nghttp2_session_callbacks*)>;
+
+// nghttp2 fails here only without memory, where operator new would end the process as well.
+void require(int error) {
+  if (error != 0) std::abort();
+}
+
+Options options(H2Session::Role role) {
+  nghttp2_option* raw = nullptr;
+  require(nghttp2_option_new(&raw));
+  nghttp2_option_set_no_auto_window_update(raw, 1);
+  nghttp2_option_set_no_closed_streams(raw, 1);
+  nghttp2_option_set_max_outbound_ack(raw, ack_limit);
+  nghttp2_option_set_max_settings(raw, settings_limit);
+  nghttp2_option_set_max_continuations(raw, continuation_limit);
+  nghttp2_option_set_stream_reset_rate_limit(raw, reset_burst, reset_rate);
+  nghttp2_option_set_max_send_header_block_length(raw, sent_head_limit);
+  if (role == H2Session::Role::client) nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(raw, 1);
+  return {raw, nghttp2_option_del};
+}
+
+std::uint8_t* unowned(const std::string& text) {  // nghttp2 copies
+  return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text.data()));
+}
+
+std::vector<nghttp2_nv> to_nv(const std::vector<H2Field>& fields) {
+  std::vector<nghttp2_nv> nv;
+  nv.reserve(fields.size());
+  for (const H2Field& field : fields) {
+    std::uint8_t flags = field.sensitive ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
+    nv.push_back({unowned(field.name), unowned(field.value), field.name.size(), field.value.size(), flags});
+  }
+  return nv;
+}
+
+bool has(const std::vector<H2Field>& fields, std::string_view name) {
+  return std::any_of(fields.begin(), fields.end(), [&](const H2Field& field) { return field.name == name; });
+}
+
+std::string_view trimmed(std::string_view value) {
+  auto first = value.find_first_not_of(" \t");
+  return first == value.npos ? std::string_view{} : value.substr(first, value.find_last_not_of(" \t") - first + 1);
+}
+
+}  // namespace
+
+struct H2Session::Calls {
+  static H2Session& self(void* user) { return *static_cast<H2Session*>(user); }
+
+  static int begin_frame(nghttp2_session* session, const nghttp2_frame_hd* frame, void* user) {
+    // Before its header block is looked at, and before the peer has acknowledged our SETTINGS.
+    if (frame->type == NGHTTP2_PUSH_PROMISE && self(user).role_ == Role::client)
+      nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
+    return 0;
+  }
+
+  static int begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    H2Session& me = self(user);
+    me.fields_.clear();
+    me.fields_size_ = 0;
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+      me.streams_.try_emplace(frame->hd.stream_id);
+    return 0;
+  }
+
+  static int header(nghttp2_session* session, const nghttp2_frame* frame, const std::uint8_t* name,
+                    std::size_t name_size, const std::uint8_t* value, std::size_t value_size, std::uint8_t flags,
+                    void* user) {
+    H2Session& me = self(user);
+    me.fields_size_ += name_size + value_size + entry_overhead;
+    if (me.fields_.size() == field_limit || me.fields_size_ > head_limit)
+      return refuse_block(session, frame, NGHTTP2_ENHANCE_YOUR_CALM, me);
+    H2Field field{std::string(base::as_text({name, name_size})),
+                  std::string(trimmed(base::as_text({value, value_size}))), (flags & NGHTTP2_NV_FLAG_NO_INDEX) != 0};
+    me.fields_.push_back(std::move(field));
+    return 0;
+  }
+
+  static int invalid_header(nghttp2_session* session, const nghttp2_frame* frame, const std::uint8_t*, std::size_t,
+                            const std::uint8_t*, std::size_t, std::uint8_t, void* user) {
+    return refuse_block(session, frame, NGHTTP2_PROTOCOL_ERROR, self(user));
+  }
+
+  static int refuse_block(nghttp2_session* session, const nghttp2_frame* frame, std::uint32_t error, H2Session& me) {
+    me.fields_ = {};
+    nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, error);  // else it is INTERNAL_ERROR
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  }
+
+  static int data_chunk(nghttp2_session*, std::uint8_t flags, std::int32_t id, const std::uint8_t* data,
+                        std::size_t size, void* user) {
+    H2Session& me = self(user);
+    me.deliver_held(false);
+    me.held_stream_ = id;
+    me.held_ = {data, size};
+    if (!(flags & NGHTTP2_FLAG_END_STREAM)) me.deliver_held(false);
+    return 0;
+  }
+
+  static int frame_received(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    H2Session& me = self(user);
+    std::int32_t id = frame->hd.stream_id;
+    bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    switch (frame->hd.type) {
+      case NGHTTP2_HEADERS:
+        headers_received(me, frame, ends);
+        break;
+      case NGHTTP2_DATA:
+        if (Stream* stream = me.find(id); ends && stream && !stream->resetting) {
+          if (me.held_.empty() || me.held_stream_ != id) {
+            me.handler_.on_end(id);
+          } else {
+            me.deliver_held(true);
+          }
+        }
+        break;
+      case NGHTTP2_SETTINGS:
+        if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) me.handler_.on_settings();
+        break;
+      case NGHTTP2_GOAWAY:
+        me.handler_.on_goaway(frame->goaway.last_stream_id, frame->goaway.error_code);
+        me.close_unopened(NGHTTP2_REFUSED_STREAM);  // RFC 9113 6.8: they will never be sent
+        break;
+      default:
+        break;
+    }
+    return 0;
+  }
+
+  static void headers_received(H2Session& me, const nghttp2_frame* frame, bool ends) {
+    std::int32_t id = frame->hd.stream_id;
+    Stream* stream = me.find(id);
+    if (!stream || stream->resetting) return;
+    using Kind = H2Handler::Kind;
+    Kind kind = Kind::trailers;
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+      kind = Kind::request;
+    } else if (me.role_ == Role::client && !me.fields_.empty() && me.fields_[0].name == ":status") {
+      kind = me.fields_[0].value[0] == '1' ? Kind::interim : Kind::response;
+    }
+    if (kind == Kind::interim && ++stream->interims > interim_limit) {
+      nghttp2_submit_rst_stream(me.session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_ENHANCE_YOUR_CALM);
+      return;
+    }
+    stream->announced = true;
+    me.handler_.on_headers(id, kind, std::exchange(me.fields_, {}), ends);
+  }
+
+  static int frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    H2Session& me = self(user);
+    Stream* stream = frame->hd.stream_id ? me.find(frame->hd.stream_id) : nullptr;
+    if (frame->hd.type == NGHTTP2_DATA) {  // we add no padding
+      if (stream && !stream->resetting && frame->hd.length > 0)
+        me.handler_.on_sent(frame->hd.stream_id, frame->hd.length);
+    } else if (frame->hd.type == NGHTTP2_RST_STREAM) {
+      if ((!stream || !stream->resetting) && ++me.faults_ > fault_limit)
+        nghttp2_session_terminate_session(session, NGHTTP2_ENHANCE_YOUR_CALM);
+    } else if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
+      me.broken_ = true;
+    }
+    return 0;
+  }
+
+  static int frame_not_sent(nghttp2_session* session, const nghttp2_frame* frame, int error, void* user) {
+    // A response that cannot be packed must not leave its stream hanging. A request's is closed by nghttp2.
+    Stream* stream = frame->hd.type == NGHTTP2_HEADERS ? self(user).find(frame->hd.stream_id) : nullptr;
+    if (stream && frame->headers.cat != NGHTTP2_HCAT_REQUEST && error != NGHTTP2_ERR_STREAM_CLOSING)
+      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_INTERNAL_ERROR);
+    return 0;
+  }
+
+  static int stream_closed(nghttp2_session*, std::int32_t id, std::uint32_t error, void* user) {
+    self(user).close(id, error);
+    return 0;
+  }
+
+  static ssize_t read_body(nghttp2_session* session, std::int32_t id, std::uint8_t* buffer, std::size_t length,
+                           std::uint32_t* flags, nghttp2_data_source*, void* user) {
+    H2Session& me = self(user);
+    if (me.control_only_) return NGHTTP2_ERR_PAUSE;
+    Stream* stream = me.find(id);
+    if (!stream || stream->resetting) return NGHTTP2_ERR_DEFERRED;
+    std::size_t size = std::min(length, stream->kept.size() - stream->kept_from);
+    std::copy_n(stream->kept.data() + stream->kept_from, size, buffer);
+    stream->kept_from += size;
+    if (stream->kept_from == stream->kept.size()) {
+      stream->kept = {};
+      stream->kept_from = 0;
+      if (stream->finished) {
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (!stream->trailers.empty()) {
+          *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+          auto nv = to_nv(stream->trailers);
+          if (nghttp2_submit_trailer(session, id, nv.data(), nv.size()) != 0)
+            return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+        }
+      } else if (size == 0) {
+        return NGHTTP2_ERR_DEFERRED;
+      }
+    } else if (stream->kept_from >= kept_slack && stream->kept_from >= stream->kept.size() / 2) {
+      stream->kept.erase(0, std::exchange(stream->kept_from, 0));  // each byte moves once at most
+    }
+    return static_cast<ssize_t>(size);
+  }
+
+  static Callbacks table() {
+    nghttp2_session_callbacks* raw = nullptr;
+    require(nghttp2_session_callbacks_new(&raw));
+    nghttp2_session_callbacks_set_on_begin_frame_callback(raw, begin_frame);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(raw, begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(raw, header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback(raw, invalid_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(raw, data_chunk);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(raw, frame_received);
+    nghttp2_session_callbacks_set_on_frame_send_callback(raw, frame_sent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(raw, frame_not_sent);
+    nghttp2_session_callbacks_set_on_stream_close_callback(raw, stream_closed);
+    return {raw, nghttp2_session_callbacks_del};
+  }
+
+  static nghttp2_data_provider body() {
+    nghttp2_data_provider provider{};
+    provider.read_callback = read_body;
+    return provider;
+  }
+};
+
+H2Session::H2Session(Role role, H2Handler& handler) : role_(role), handler_(handler) {
+  Callbacks callbacks = Calls::table();
+  Options chosen = options(role);
+  std::vector<nghttp2_settings_entry> settings = {
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, h2_stream_window},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, head_limit},
+  };
+  if (role == Role::server) {
+    require(nghttp2_session_server_new2(&session_, callbacks.get(), this, chosen.get()));
+    settings.push_back({NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, h2_concurrent_streams});
+    settings.push_back({NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1});
+  } else {
+    require(nghttp2_session_client_new2(&session_, callbacks.get(), this, chosen.get()));
+    settings.push_back({NGHTTP2_SETTINGS_ENABLE_PUSH, 0});
+  }
+  require(nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings.data(), settings.size()));
+  require(nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, h2_connection_window));
+}
+
+H2Session::~H2Session() {
+  nghttp2_session_del(session_);
+}
+
+bool H2Session::receive(base::Bytes bytes) {
+  if (broken_) return false;
+  if (!bytes.empty()) {
+    ssize_t read = nghttp2_session_mem_recv(session_, bytes.data(), bytes.size());
+    deliver_held(false);
+    if (read < 0) break_off(read == NGHTTP2_ERR_BAD_CLIENT_MAGIC ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+  stage();
+  return !broken_;
+}
+
+std::string H2Session::output(std::size_t most) {
+  std::string out = std::exchange(staged_, {});
+  if (out.size() > most) {
+    staged_ = out.substr(most);
+    out.resize(most);
+  }
+  pull(out, most);
+  return out;
+}
+
+bool H2Session::wants_end() const {
+  return staged_.empty() && gone_.empty() && !nghttp2_session_want_write(session_) &&
+         (broken_ || !nghttp2_session_want_read(session_));
+}
+
+void H2Session::pull(std::string& into, std::size_t most) {
+  while (into.size() < most) {
+    const std::uint8_t* frame = nullptr;
+    ssize_t size = nghttp2_session_mem_send(session_, &frame);
+    if (size < 0) broken_ = true;  // no memory, or a bug
+    if (size <= 0) break;
+    into.append(base::as_text({frame, static_cast<std::size_t>(size)}));
+  }
+  for (auto [id, error] : std::exchange(gone_, {})) close(id, error);
+}
+
+void H2Session::stage() {
+  control_only_ = true;
+  pull(staged_, staged_limit);
+  control_only_ = false;
+}
+
+void H2Session::break_off(std::uint32_t error) {
+  nghttp2_session_terminate_session(session_, error);
+  broken_ = true;
+}
+
+void H2Session::deliver_held(bool ends) {
+  base::Bytes bytes = std::exchange(held_, {});
+  if (bytes.empty()) return;
+  Stream* stream = find(held_stream_);
+  if (!stream || stream->resetting) {
+    nghttp2_session_consume_connection(session_, bytes.size());
+    return;
+  }
+  stream->unconsumed += bytes.size();
+  handler_.on_data(held_stream_, bytes, ends);
+}
+
+void H2Session::close(std::int32_t id, std::uint32_t error) {
+  auto at = streams_.find(id);
+  if (at == streams_.end()) return;
+  orphaned_ += at->second.unconsumed;
+  bool announced = at->second.announced;
+  if (error == NGHTTP2_NO_ERROR && faults_ > 0) --faults_;
+  streams_.erase(at);
+  if (announced) handler_.on_closed(id, error);
+}
+
+void H2Session::close_unopened(std::uint32_t error) {
+  for (auto& [id, stream] : streams_) {
+    if (stream.resetting || in_session(id)) continue;
+    stream.resetting = true;
+    gone_.emplace_back(id, error);
+  }
+}
+
+H2Session::Stream* H2Session::find(std::int32_t id) {
+  auto at = streams_.find(id);
+  return at == streams_.end() ? nullptr : &at->second;
+}
+
+H2Session::Stream* H2Session::writable(std::int32_t id) {
+  Stream* stream = find(id);
+  return stream && !stream->resetting && !stream->finished ? stream : nullptr;
+}
+
+bool H2Session::in_session(std::int32_t id) const {
+  return nghttp2_session_get_stream_local_close(session_, id) != -1;
+}
+
+// Fails where nothing waits: before the headers are out, or without a body.
+void H2Session::resume(std::int32_t id) {
+  nghttp2_session_resume_data(session_, id);
+}
+
+std::int32_t H2Session::request(const std::vector<H2Field>& fields, bool ends) {
+  if (broken_ || !nghttp2_session_check_request_allowed(session_)) return -1;
+  if (has(fields, ":protocol") && !peer_allows_connect_protocol()) return -1;
+  auto nv = to_nv(fields);
+  nghttp2_data_provider body = Calls::body();
+  std::int32_t id = nghttp2_submit_request(session_, nullptr, nv.data(), nv.size(), ends ? nullptr : &body, nullptr);
+  if (id < 0) return id;
+  Stream& stream = streams_[id];
+  stream.announced = true;
+  stream.finished = ends;
+  return id;
+}
+
+bool H2Session::headers(std::int32_t id, const std::vector<H2Field>& fields, bool ends) {
+  Stream* stream = find(id);
+  if (!stream || stream->resetting || stream->answered || role_ != Role::server) return false;
+  auto nv = to_nv(fields);
+  nghttp2_data_provider body = Calls::body();
+  if (nghttp2_submit_response(session_, id, nv.data(), nv.size(), ends ? nullptr : &body) != 0) return false;
+  stream->answered = true;
+  stream->finished |= ends;
+  return true;
+}
+
+bool H2Session::interim(std::int32_t id, const std::vector<H2Field>& fields) {
+  Stream* stream = find(id);
+  if (!stream || stream->resetting || stream->answered || role_ != Role::server) return false;
+  auto nv = to_nv(fields);
+  return nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, id, nullptr, nv.data(), nv.size(), nullptr) == 0;
+}
+
+void H2Session::send(std::int32_t id, base::Bytes bytes) {
+  Stream* stream = writable(id);
+  if (!stream || bytes.empty()) return;
+  stream->kept.append(base::as_text(bytes));
+  resume(id);
+}
+
+void H2Session::finish(std::int32_t id) {
+  trailers(id, {});
+}
+
+void H2Session::trailers(std::int32_t id, std::vector<H2Field> fields) {
+  Stream* stream = writable(id);
+  if (!stream) return;
+  stream->trailers = std::move(fields);
+  stream->finished = true;
+  resume(id);
+}
+
+std::size_t H2Session::unsent(std::int32_t id) const {
+  auto at = streams_.find(id);
+  return at == streams_.end() ? 0 : at->second.kept.size() - at->second.kept_from;
+}
+
+void H2Session::consumed(std::int32_t id, std::size_t bytes) {
+  Stream* stream = find(id);
+  std::size_t& owed = stream ? stream->unconsumed : orphaned_;
+  bytes = std::min(bytes, owed);
+  owed -= bytes;
+  // A side that has ended needs no window of its own.
+  if (stream && nghttp2_session_get_stream_remote_close(session_, id) == 0) {
+    nghttp2_session_consume(session_, id, bytes);
+  } else {
+    nghttp2_session_consume_connection(session_, bytes);
+  }
+}
+
+void H2Session::reset(std::int32_t id, std::uint32_t error) {
+  Stream* stream = find(id);
+  if (!stream || stream->resetting) return;
+  stream->resetting = true;
+  stream->kept = {};
+  stream->kept_from = 0;
+  if (!in_session(id)) gone_.emplace_back(id, error);  // a request that waits its turn: nghttp2 lets it fall
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, error);
+}
+
+void H2Session::go_away(std::uint32_t error) {
+  if (error != NGHTTP2_NO_ERROR) {
+    nghttp2_session_terminate_session(session_, error);
+  } else {
+    std::int32_t last = nghttp2_session_get_last_proc_stream_id(session_);
+    nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, nullptr, 0);
+  }
+}
+
+void H2Session::allow_connect_protocol() {
+  if (role_ != Role::server || std::exchange(connect_protocol_, true)) return;
+  nghttp2_settings_entry entry{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1};
+  nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, &entry, 1);
+}
+
+bool H2Session::peer_allows_connect_protocol() const {
+  return nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
+}
+
+}  // namespace proto::http
