@@ -25,7 +25,7 @@
 //   rapid reset      RST_STREAM faster than 33 a second after a burst of 1000: nghttp2, which reads a clock for it; it
 //                    is the one thing here that is not a function of the input
 //   made to reset    1000 streams more that we had to reset than went well
-//   CONTINUATION     more than 8 frames after a HEADERS: 9 * 16 KiB is above the list limit
+//   CONTINUATION     more than 16 frames after a HEADERS: 16 KiB each, far above the list limit
 //   HPACK bomb       64 KiB of names and values, 32 more for each, and 200 fields, counted after decompression: the
 //                    stream ends, the rest of the block is decoded but not kept
 //   PING, SETTINGS   200 acknowledgements that nobody takes; 32 entries in one SETTINGS
@@ -43,7 +43,8 @@ namespace proto::http {
 namespace {
 
 constexpr std::uint64_t reset_burst = 1000, reset_rate = 33;  // a browser that leaves a page resets 100 at most
-constexpr std::size_t continuation_limit = 8;
+constexpr std::size_t continuation_limit =
+    16;  // four hold a list of 64 KiB; nghttp2 counts a frame anew when its head is split
 constexpr std::size_t ack_limit = 200;      // of 17 bytes; a client has one or two PINGs under way
 constexpr std::size_t settings_limit = 32;  // entries of one frame; seven are registered
 constexpr std::size_t staged_limit = 16 * 1024;
