@@ -131,6 +131,9 @@ TEST(H2, a_sender_stalls_at_the_window_until_bytes_are_consumed) {
   pair.client.send(id, base::as_bytes(body));
   pair.talk();
   EXPECT_EQ(got.size(), h2_stream_window * 3);
+  pair.server.consumed(id, 1);  // the excess is not kept for later
+  pair.talk();
+  EXPECT_EQ(got.size(), h2_stream_window * 3);
 }
 
 TEST(H2, streams_share_the_window_of_the_connection_and_gone_ones_give_it_back) {
