@@ -43,8 +43,8 @@ namespace proto::http {
 namespace {
 
 constexpr std::uint64_t reset_burst = 1000, reset_rate = 33;  // a browser that leaves a page resets 100 at most
-constexpr std::size_t continuation_limit =
-    16;  // four hold a list of 64 KiB; nghttp2 counts a frame anew when its head is split
+// Four hold a list of 64 KiB, but nghttp2 counts a frame once for each piece in which its 9 bytes of head arrive.
+constexpr std::size_t continuation_limit = 16;
 constexpr std::size_t ack_limit = 200;      // of 17 bytes; a client has one or two PINGs under way
 constexpr std::size_t settings_limit = 32;  // entries of one frame; seven are registered
 constexpr std::size_t staged_limit = 16 * 1024;
