@@ -114,8 +114,10 @@ struct Decryption {
 Decryption decrypts(const ExplainInput& input, const policy::Group& group, const policy::TagSet& held,
                     const base::DomainName* name) {
   using Device = ExplainInput::Device;
-  if (group.tls != policy::TlsMode::inspect) return {false, "not decrypted: tls = " + in_quotes(policy::to_string(group.tls))};
-  if (policy::contains(group.tls_skip, held, name)) return {false, "not decrypted: tls_skip, or the shipped category no_decrypt"};
+  if (group.tls != policy::TlsMode::inspect)
+    return {false, "not decrypted: tls = " + in_quotes(policy::to_string(group.tls))};
+  if (policy::contains(group.tls_skip, held, name))
+    return {false, "not decrypted: tls_skip, or the shipped category no_decrypt"};
   if (input.bypassed) return {false, "not decrypted: this device refuses it for this name (sluicectl bypass list)"};
   if (group.not_enrolled == policy::NotEnrolled::inspect) return {true, "decrypted"};
   switch (input.device) {

@@ -117,8 +117,8 @@ Reply status(const GatewayView& view, const control::Request& request) {
 
   Json interception = nullptr;  // no CA
   if (view.interception != nullptr)
-    interception = view.interception->to_json(
-        std::chrono::floor<std::chrono::seconds>(view.now).time_since_epoch().count());
+    interception =
+        view.interception->to_json(std::chrono::floor<std::chrono::seconds>(view.now).time_since_epoch().count());
   Json data = {{"version", SLUICE_VERSION},
                {"interception", interception},
                {"uptime_s", uptime},
@@ -255,8 +255,8 @@ Reply explain(const GatewayView& view, const control::Request& request) {
   sighting.interface = view.sightings->interface_of(*address);
   policy::Client client = view.snapshot->clients.identify(sighting);
   view.grants.look_up(*view.snapshot, client, time);
-  control::ExplainInput input{*view.snapshot, std::move(client), time, view.build_date, argument("target"),
-                              view.kernel_flows != nullptr};
+  control::ExplainInput input{*view.snapshot,  std::move(client),  time,
+                              view.build_date, argument("target"), view.kernel_flows != nullptr};
   if (view.interception != nullptr) {
     using Device = control::ExplainInput::Device;
     input.device = view.interception->enrolled(input.client) ? Device::trusts_ca : Device::does_not;

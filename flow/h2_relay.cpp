@@ -144,7 +144,8 @@ void H2Relay::request(std::int32_t id, Fields fields, bool ends) {
   client_.streams[id] = &stream;
   streams_[id] = std::move(owned);
 
-  std::string method(value_of(fields, ":method")), path(value_of(fields, ":path")), protocol(value_of(fields, ":protocol"));
+  std::string method(value_of(fields, ":method")), path(value_of(fields, ":path")),
+      protocol(value_of(fields, ":protocol"));
   std::string authority(value_of(fields, ":authority"));
   if (authority.empty()) authority = value_of(fields, "host");
   Subject& subject = stream.subject;
@@ -183,7 +184,8 @@ void H2Relay::request(std::int32_t id, Fields fields, bool ends) {
   Fields sent;
   sent.reserve(fields.size());
   for (H2Field& each : fields) {
-    if (each.name == "cookie" || each.name == "authorization") each.sensitive |= each.value.size() < 20;  // RFC 7541 7.1.3
+    if (each.name == "cookie" || each.name == "authorization")
+      each.sensitive |= each.value.size() < 20;  // RFC 7541 7.1.3
     sent.push_back(std::move(each));
   }
   edit_for_origin(*flow_, subject, sent);

@@ -47,12 +47,12 @@ class H2Relay {
     std::int32_t client = 0, origin = -1;        // ids; -1: not there (any more)
     std::int32_t client_id = 0, origin_id = -1;  // ids as they were: a session wants them for window of what is gone
     Subject subject;
-    bool asked = false;       // the request was allowed and passed on
-    bool answered = false;    // the final answer's head was sent to the client
+    bool asked = false;     // the request was allowed and passed on
+    bool answered = false;  // the final answer's head was sent to the client
     bool request_over = false, response_over = false;
-    std::uint64_t passed_down = 0;  // bytes of the response's body
+    std::uint64_t passed_down = 0;                 // bytes of the response's body
     std::size_t up_waiting = 0, down_waiting = 0;  // bytes that have left one side and not yet reached the other
-    bool is_proceed = false;        // a block page's form
+    bool is_proceed = false;                       // a block page's form
     std::string form;
   };
   struct End final : proto::http::H2Handler {
