@@ -117,7 +117,7 @@ Decryption decrypts(const ExplainInput& input, const policy::Group& group, const
   if (group.tls != policy::TlsMode::inspect)
     return {false, "not decrypted: tls = " + in_quotes(policy::to_string(group.tls))};
   if (policy::contains(group.tls_skip, held, name))
-    return {false, "not decrypted: tls_skip, or the shipped category no_decrypt"};
+    return {false, "not decrypted: tls_skip, or a shipped no_decrypt category"};
   if (input.bypassed) return {false, "not decrypted: this device refuses it for this name (sluicectl bypass list)"};
   if (group.not_enrolled == policy::NotEnrolled::inspect) return {true, "decrypted"};
   switch (input.device) {
