@@ -118,7 +118,7 @@ class Origin:
                           .replace(f"error_log {world.directory}", f"error_log {directory}"))
         self._processes = [
             namespace.popen("nginx", "-c", str(config), "-e", "/dev/null", stderr=subprocess.DEVNULL),
-            namespace.popen("dnsmasq", ""--conf-file=/dev/null", "--no-resolv", "--no-hosts",
+            namespace.popen("dnsmasq", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
                             "--pid-file=", "--user=root", "--local=/bench.test/", f"--address=/bench.test/{ORIGIN}",
                             f"--listen-address={ORIGIN}", "--bind-interfaces", "--local-ttl=3600", "--no-daemon",
                             stderr=subprocess.DEVNULL)]
