@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 import lanes
@@ -185,7 +186,7 @@ class E2guardian(TlsLane, lanes.Proxy):
             "cacertificatepath": f"'{self.world.path('gateway-ca.crt')}'", "caprivatekeypath": f"'{self.world.path('gateway-ca.key')}'",
             "certprivatekeypath": f"'{self.world.path('gateway-leaf.key')}'", "generatedcertpath": f"'{place}/generated/'",
             "sslcertificatepath": f"'{place}/trust/'", "ipcfilename": f"'{place}/ipc'", "pidfilename": f"'{place}/pid'",
-            "loglocation": f"'{place}/access.log'", "filecachedir": f"'{place}'", "dockermode": "off", "maxips": "0"}
+            "loglocation": f"'{place}/access.log'", "filecachedir": f"'{place}'", "generatedcertstart": str(int(time.time()) - 86400)}
         group = self._edited("e2guardianf1.conf", {"sslmitm": "on", "mitmcheckcert": "on"})
         main = self._edited("e2guardian.conf", settings)
         # The group's file is found by its number beside the main one.
