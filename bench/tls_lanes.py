@@ -3,7 +3,8 @@
     direct      nothing: client and origin on one cable
     sluice      sluiced, its default group inspected
     squid       squid-openssl by TPROXY: peeks at the hello, then bumps all
-    sslsplit    sslsplit by TPROXY, `https`; TLS 1.2 at most, connects from the gateway's address
+    sslsplit    sslsplit by TPROXY, `https`: reads each connection's first request and ends it after the answer
+    sslsplit-ssl  the same with `ssl`: relays the bytes, whatever they are; for h1, bulk and idle
     e2guardian  e2guardian by REDIRECT, its transparent HTTPS port; its usual checks, with the lists Debian ships
 
 All sign with P-256 keys (squid uses its CA's for the leafs too), all are told to verify the origin, and none keeps an access
@@ -11,6 +12,7 @@ log. Caches are as the programs have them by default.
 """
 from __future__ import annotations
 
+import http.client
 import os
 import ssl
 import subprocess
@@ -65,11 +67,29 @@ class TlsLane:
                 answer += more
         return answer, version, protocol
 
+    def _twice(self) -> bool:
+        """Whether a second request in one connection is answered."""
+        connection = http.client.HTTPSConnection(name_of(KNOWN), context=ssl.create_default_context(cafile=self.trusted()))
+        with self.client.connect(ORIGIN, 443) as raw:
+            connection.sock = connection._context.wrap_socket(raw, server_hostname=name_of(KNOWN))
+            connection.auto_open = 0  # it would dial again, and not here
+            try:
+                for _ in range(2):
+                    connection.request("GET", "/1k")
+                    if len(connection.getresponse().read()) != 1024:
+                        return False
+            except (OSError, http.client.HTTPException):
+                return False
+            finally:
+                connection.close()
+        return True
+
     def _prove(self):
         answer, self.version, _ = self.ask(name_of(KNOWN))
         assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"p" * 1024), f"{self.name}: {answer[:200]!r}"
         _, _, protocol = self.ask(name_of(KNOWN), alpn=("h2", "http/1.1"))
         self.speaks_h2 = protocol == "h2"
+        self.keeps_alive = self._twice()
         if not self.speaks_h2:
             self.lacks = self.lacks | {"h2"}
         for what, name in (("chain", UNTRUSTED), ("name", MISNAMED)):
@@ -141,6 +161,7 @@ server_idle_pconn_timeout 600 seconds
 
 class SslSplit(TlsLane, lanes.Proxy):
     name = "sslsplit"
+    kind = "https"
     CONFIG = """
 CACert {world}/gateway-ca.crt
 CAKey {world}/gateway-ca.key
@@ -148,17 +169,24 @@ LeafKey {world}/gateway-leaf.key
 VerifyPeer yes
 NATEngine tproxy
 User root
-ProxySpec https 0.0.0.0 3443
+ProxySpec {kind} 0.0.0.0 3443
 """
 
     def _launch(self):
-        config = self._file("sslsplit.conf", self.CONFIG.format(world=self.world.directory))
+        config = self._file("sslsplit.conf", self.CONFIG.format(world=self.world.directory, kind=self.kind))
         log = open(self.directory / "sslsplit.log", "wb")
         with log:
             process = self.gateway.popen("sslsplit", "-f", config, stdout=log, stderr=log,
                                          env=os.environ | {"SSL_CERT_FILE": self.world.path("origin-ca.crt")})
         wait_until(lambda: _listens(self, 3443), 10, "sslsplit listens")
         return process
+
+
+class SslSplitRaw(SslSplit):
+    """Does not look at what is inside, and so does not end a connection after one answer."""
+    name = "sslsplit-ssl"
+    kind = "ssl"
+    lacks = {"known", "resumed", "first", "wildcard"}
 
 
 class E2guardian(TlsLane, lanes.Proxy):
@@ -182,8 +210,9 @@ class E2guardian(TlsLane, lanes.Proxy):
         subprocess.run(["openssl", "rehash", str(place / "trust")], check=True, capture_output=True)
         settings = {
             "enablessl": "on", "transparenthttpsport": "8443", "filterports": "8080", "nodaemon": "on",
-            "httpworkers": str(self.WORKERS), "daemonuser": "'root'", "daemongroup": "'root'", "nologger": "on", "loglevel": "0",
-            "cacertificatepath": f"'{self.world.path('gateway-ca.crt')}'", "caprivatekeypath": f"'{self.world.path('gateway-ca.key')}'",
+            "httpworkers": str(self.WORKERS), "daemonuser": "'root'", "daemongroup": "'root'", "nologger": "on",
+            "loglevel": "0", "cacertificatepath": f"'{self.world.path('gateway-ca.crt')}'",
+            "caprivatekeypath": f"'{self.world.path('gateway-ca.key')}'",
             "certprivatekeypath": f"'{self.world.path('gateway-leaf.key')}'", "generatedcertpath": f"'{place}/generated/'",
             "sslcertificatepath": f"'{place}/trust/'", "ipcfilename": f"'{place}/ipc'", "pidfilename": f"'{place}/pid'",
             "loglocation": f"'{place}/access.log'", "filecachedir": f"'{place}'", "generatedcertstart": str(int(time.time()) - 86400)}
@@ -211,7 +240,7 @@ class E2guardian(TlsLane, lanes.Proxy):
         return self._file(name, "\n".join(kept + [f"{key} = {value}" for key, value in left.items()]) + "\n")
 
 
-LANES = {lane.name: lane for lane in (Direct, SluiceLane, Squid, SslSplit, E2guardian)}
+LANES = {lane.name: lane for lane in (Direct, SluiceLane, Squid, SslSplit, SslSplitRaw, E2guardian)}
 
 
 def _listens(lane, port: int) -> bool:
