@@ -93,6 +93,18 @@ TEST_F(SecuringTest, ABlockedNameGetsAPageWithoutAnOrigin) {
   EXPECT_EQ(book.record().url, "https://games.example/");
 }
 
+TEST_F(SecuringTest, WhatWasRefusedAndIsNotAnyMoreGoesNowhereInTheClear) {
+  Playbook book = play();
+  book.client(games, "read client off\narm deadline 20s\naccept tls games.example http/1.1 alone");
+  book.step(Secured{Side::client, "http/1.1"}, "secured", "disarm deadline\narm idle 600s\nread client stream");
+  world.use(no_rules);
+  world.inspect();
+  book.step(PolicyChanged{world.opening(443).client}, "nothing is blocked any more", "");
+  const std::string request = "GET /secret HTTP/1.1\r\nHost: games.example\r\n\r\n";
+  book.client(request, "arm deadline 30s\narm idle 600s\nread client stream");
+  book.client(request, "note allow no_rule\nclose");
+}
+
 TEST_F(SecuringTest, ABadOriginIsNamedAndNeverPassedOn) {
   Playbook book = origin_shaking();
   book.step(failed(Side::origin, Why::certificate), "bad certificate",
