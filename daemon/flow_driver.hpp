@@ -12,6 +12,7 @@
 #include "daemon/leg.hpp"
 #include "daemon/timer_wheel.hpp"
 #include "flow/machine.hpp"
+#include "tls-intercept/leaf_cache.hpp"
 
 namespace sluiced {
 
@@ -29,8 +30,8 @@ class FlowDriver : public TimerWheel::Entry {  // the worker's wheel times it
   void policy_changed(policy::Client client);
   void timer_due();
   void reset();  // from outside: RST on both legs
-  // What was asked of others has come: a leaf (empty: there is none), or a missing intermediate was looked for.
-  void leaf_came(const std::string& leaf);
+  // What was asked of others has come: a leaf (null: there is none), or a missing intermediate was looked for.
+  void leaf_came(const tls_intercept::Leaf& leaf);
   void issuer_came();
 
   bool dead() const { return state_ == State::dead; }
@@ -60,7 +61,7 @@ class FlowDriver : public TimerWheel::Entry {  // the worker's wheel times it
   // TLS (flow_driver_tls.cpp).
   void connect_tls(const flow::ConnectTls& how);
   void accept_tls(flow::AcceptTls how);
-  void begin_client_handshake(const std::string& leaf);
+  void begin_client_handshake(const tls_intercept::Leaf& leaf);
   void hang_up();
   bool shake_hands(Leg& with);
   void verify_origin();

@@ -36,19 +36,19 @@ void FlowDriver::accept_tls(flow::AcceptTls how) {
   worker_.again(*this);
 }
 
-void FlowDriver::leaf_came(const std::string& leaf) {
+void FlowDriver::leaf_came(const tls_intercept::Leaf& leaf) {
   if (state_ != State::live || !accept_) return;
   begin_client_handshake(leaf);
   work();
 }
 
-void FlowDriver::begin_client_handshake(const std::string& leaf) {
+void FlowDriver::begin_client_handshake(const tls_intercept::Leaf& leaf) {
   auto how = std::move(accept_);
   client_.turn_to(flow::Read::Mode::off);
   client_.look_again();
   client_.writable = true;
-  if (leaf.empty()) return;  // told in shake_hands
-  auto ssl = worker_.interception()->contexts().to_client({leaf, how->alpn, how->session_of},
+  if (!leaf) return;  // told in shake_hands
+  auto ssl = worker_.interception()->contexts().to_client({leaf.get(), how->alpn, how->session_of},
                                                           worker_.interception()->leaf_key());
   if (ssl) client_.tls = std::make_unique<tls_intercept::TlsEnd>(std::move(ssl), client_.fd.get());
 }

@@ -113,21 +113,22 @@ bool Interception::hear_signer() {
       by_key_.erase(done.key);
       if (!der.empty()) ++minted_;
     }
-    if (auto leaf = tls_intercept::from_der(der)) {
+    Leaf leaf = tls_intercept::read_leaf(der);
+    if (leaf) {
       tm end{};
       ASN1_TIME_to_tm(X509_get0_notAfter(leaf.get()), &end);
-      leaves_.put(done.key, der, static_cast<std::int64_t>(timegm(&end)));
+      leaves_.put(done.key, std::move(der), leaf, static_cast<std::int64_t>(timegm(&end)));
     }
-    for (Answered& answered : done.waiting) answered(der);
+    for (Answered& answered : done.waiting) answered(leaf);
   }
 }
 
-std::optional<std::string> Interception::leaf(const Wanted& wanted, std::int64_t now,
-                                              const std::function<Answered()>& wait) {
+std::optional<Interception::Leaf> Interception::leaf(const Wanted& wanted, std::int64_t now,
+                                                     const std::function<Answered()>& wait) {
   std::string key = wanted.name + '\0' + wanted.identity;
   if (auto found = leaves_.find(key, now)) return found;
   std::lock_guard lock(mutex_);
-  if (pending_.size() >= most_pending) return std::string{};
+  if (pending_.size() >= most_pending) return Leaf{};
   auto asked = by_key_.find(key);
   if (asked != by_key_.end()) {
     pending_[asked->second].waiting.push_back(wait());
@@ -136,7 +137,7 @@ std::optional<std::string> Interception::leaf(const Wanted& wanted, std::int64_t
   std::uint64_t number = next_request_++;
   std::string request = '\n' + wanted.name + '\n' + std::to_string(wanted.not_after);
   // A signer that is being started again takes some tenths of a second; a full queue is as good as none.
-  if (signer_ && !signer_.send(MessageType::sign, std::to_string(number) + request)) return std::string{};
+  if (signer_ && !signer_.send(MessageType::sign, std::to_string(number) + request)) return Leaf{};
   by_key_[key] = number;
   Pending& pending = pending_[number];
   pending.request = std::move(request);

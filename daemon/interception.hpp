@@ -58,10 +58,11 @@ class Interception final : public flow::Enrolment {
     std::string name, identity;  // identity: of the origin's certificate; empty: a page of ours
     std::int64_t not_after = 0;
   };
-  // An answer: DER, or empty if there is none. Called from another thread, once.
-  using Answered = std::function<void(std::string)>;
-  // The leaf, if it is here; empty: there will be none. nullopt: `wait` was called, and what it gave is called later.
-  std::optional<std::string> leaf(const Wanted& wanted, std::int64_t now, const std::function<Answered()>& wait);
+  // An answer: the leaf, or null if there is none. Called from another thread, once.
+  using Leaf = tls_intercept::Leaf;
+  using Answered = std::function<void(Leaf)>;
+  // The leaf, if it is here; null: there will be none. nullopt: `wait` was called, and what it gave is called later.
+  std::optional<Leaf> leaf(const Wanted& wanted, std::int64_t now, const std::function<Answered()>& wait);
   // Looks for a missing intermediate. False: nobody can; else as above.
   bool ask_for_issuer(const std::string& url, const std::function<Answered()>& wait);
 

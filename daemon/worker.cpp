@@ -291,7 +291,7 @@ FlowDriver* Worker::waited(std::uint64_t number) {
 }
 
 Interception::Answered Worker::waits_for_leaf(FlowDriver& flow) {
-  return [this, number = wait(flow)](std::string leaf) {
+  return [this, number = wait(flow)](Interception::Leaf leaf) {
     loop_.post([this, number, leaf = std::move(leaf)] {
       if (FlowDriver* found = waited(number)) found->leaf_came(leaf);
     });
@@ -299,7 +299,7 @@ Interception::Answered Worker::waits_for_leaf(FlowDriver& flow) {
 }
 
 Interception::Answered Worker::waits_for_issuer(FlowDriver& flow) {
-  return [this, number = wait(flow)](std::string) {
+  return [this, number = wait(flow)](const Interception::Leaf&) {
     loop_.post([this, number] {
       if (FlowDriver* found = waited(number)) found->issuer_came();
     });

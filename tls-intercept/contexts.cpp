@@ -17,9 +17,10 @@ constexpr const char* suites_12 =
 constexpr const char* suites_13 = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 // The first that the library has: post-quantum from OpenSSL 3.5 on.
 constexpr const char* groups[] = {"X25519MLKEM768:X25519:P-256:P-384", "X25519:P-256:P-384"};
-constexpr std::size_t read_ahead = 32 * 1024;  // bytes read from a socket at once: two full records
-constexpr std::size_t most_sessions = 4000;
-constexpr std::int64_t session_life = 3600;  // seconds; the origin's own hint may be shorter
+constexpr std::size_t read_ahead = 32 * 1024;    // bytes read from a socket at once: two full records
+constexpr std::size_t most_sessions = 2000;      // of about 5 KB: they hold the origin's certificates
+constexpr std::size_t most_sessions_of_one = 8;  // connections that a browser opens at once
+constexpr std::int64_t session_life = 3600;      // seconds; the origin's own hint may be shorter
 
 // What a connection toward an origin remembers, in the SSL object's slot.
 struct OriginData {
@@ -106,49 +107,44 @@ std::string session_key(const std::string& name, const std::string& peer, const 
 
 // --- sessions
 
+void OriginSessions::erase(Entries::iterator entry) {
+  auto found = by_key_.find(entry->key);
+  std::erase(found->second, entry);
+  if (found->second.empty()) by_key_.erase(found);
+  by_age_.erase(entry);
+}
+
 void OriginSessions::put(const std::string& key, SessionPtr session, std::int64_t now) {
   std::int64_t life = std::min<std::int64_t>(session_life, SSL_SESSION_get_timeout(session.get()));
   std::lock_guard lock(mutex_);
   auto found = by_key_.find(key);
-  if (found != by_key_.end()) {
-    found->second->session = std::move(session);
-    found->second->until = now + life;
-    by_use_.splice(by_use_.begin(), by_use_, found->second);
-    return;
-  }
-  if (by_use_.size() >= most_sessions) {
-    by_key_.erase(by_use_.back().key);
-    by_use_.pop_back();
-  }
-  by_use_.push_front({key, std::move(session), now + life});
-  by_key_[key] = by_use_.begin();
+  if (found != by_key_.end() && found->second.size() >= most_sessions_of_one) erase(found->second.front());
+  if (by_age_.size() >= most_sessions) erase(std::prev(by_age_.end()));
+  by_age_.push_front({key, std::move(session), now + life});
+  by_key_[key].push_back(by_age_.begin());
 }
 
 SessionPtr OriginSessions::take(const std::string& key, std::int64_t now) {
   std::lock_guard lock(mutex_);
-  auto found = by_key_.find(key);
-  if (found == by_key_.end()) return nullptr;
-  Entry& entry = *found->second;
-  if (now >= entry.until || now < entry.until - session_life) {
-    by_use_.erase(found->second);
-    by_key_.erase(found);
-    return nullptr;
+  for (auto found = by_key_.find(key); found != by_key_.end(); found = by_key_.find(key)) {
+    auto newest = found->second.back();
+    bool good = now < newest->until && now >= newest->until - session_life;
+    // TLS 1.2 sessions may be used by many connections at once, tickets of TLS 1.3 should not (RFC 8446 C.4).
+    if (good && SSL_SESSION_get_protocol_version(newest->session.get()) < TLS1_3_VERSION) {
+      SSL_SESSION_up_ref(newest->session.get());
+      return SessionPtr(newest->session.get());
+    }
+    SessionPtr session = std::move(newest->session);
+    erase(newest);
+    if (good) return session;
   }
-  // TLS 1.2 sessions may be used by many connections at once, tickets of TLS 1.3 should not (RFC 8446 C.4).
-  if (SSL_SESSION_get_protocol_version(entry.session.get()) < TLS1_3_VERSION) {
-    SSL_SESSION_up_ref(entry.session.get());
-    return SessionPtr(entry.session.get());
-  }
-  SessionPtr session = std::move(entry.session);
-  by_use_.erase(found->second);
-  by_key_.erase(found);
-  return session;
+  return nullptr;
 }
 
 void OriginSessions::clear() {
   std::lock_guard lock(mutex_);
   by_key_.clear();
-  by_use_.clear();
+  by_age_.clear();
 }
 
 // --- contexts
@@ -212,10 +208,7 @@ bool Contexts::asked_for_certificate(const SSL* ssl) {
 SslPtr Contexts::to_client(const ClientOptions& options, EVP_PKEY* key) {
   SslPtr ssl(SSL_new(client_.get()));
   if (!ssl) return nullptr;
-  if (SSL_use_certificate_ASN1(ssl.get(), reinterpret_cast<const unsigned char*>(options.leaf.data()),
-                               static_cast<int>(options.leaf.size())) != 1 ||
-      SSL_use_PrivateKey(ssl.get(), key) != 1)
-    return nullptr;
+  if (SSL_use_certificate(ssl.get(), options.leaf) != 1 || SSL_use_PrivateKey(ssl.get(), key) != 1) return nullptr;
   auto* data = new ClientData{options.alpn};
   if (SSL_set_ex_data(ssl.get(), client_slot(), data) != 1) {
     delete data;

@@ -35,9 +35,12 @@ class OriginSessions {
     SessionPtr session;
     std::int64_t until = 0;
   };
+  using Entries = std::list<Entry>;
+  void erase(Entries::iterator entry);
+
   std::mutex mutex_;
-  std::list<Entry> by_use_;  // front: used last
-  std::unordered_map<std::string, std::list<Entry>::iterator> by_key_;
+  Entries by_age_;                                                          // front: the newest
+  std::unordered_map<std::string, std::vector<Entries::iterator>> by_key_;  // oldest first
 };
 
 struct OriginOptions {
@@ -46,7 +49,7 @@ struct OriginOptions {
   std::string session_key;
 };
 struct ClientOptions {
-  std::string leaf;        // DER
+  X509* leaf = nullptr;
   std::string alpn;        // what is chosen if the client offers it; empty: nothing
   std::string session_of;  // what a ticket is good for: name and group, any text
 };
