@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "base/sys/memory_file.hpp"
 #include "base/text.hpp"
 #include "daemon/bundle.hpp"
 #include "daemon/divert.hpp"
@@ -132,61 +131,6 @@ void Gateway::hear_supervisor() {
         break;
     }
   }
-}
-
-// --- interception
-
-void Gateway::meet_signer(Channel signer) {
-  if (!interception_) {
-    next_signer_ = std::move(signer);
-    return;
-  }
-  if (interception_->signer_fd() >= 0) loop_.remove(interception_->signer_fd());
-  interception_->adopt_signer(std::move(signer));
-  loop_.add(interception_->signer_fd(), EPOLLIN, &signer_ear_);
-}
-
-void Gateway::meet_helper(Channel helper) {
-  if (!interception_) {
-    next_helper_ = std::move(helper);
-    return;
-  }
-  if (interception_->helper_fd() >= 0) loop_.remove(interception_->helper_fd());
-  interception_->adopt_helper(std::move(helper));
-  loop_.add(interception_->helper_fd(), EPOLLIN, &helper_ear_);
-}
-
-// Once, when the first policy that needs a CA is about to come.
-void Gateway::adopt_authorities(Message& message) {
-  if (!interception_ && !message.fds.empty()) {
-    auto begun = begin_interception(message.fds[0].get());
-    if (!begun) logging::error("TLS cannot be inspected: " + begun.error().message);
-  }
-  if (interception_) interception_->adopt_authorities(message.text);
-}
-
-base::Result<> Gateway::begin_interception(int trust) {
-  auto text = base::sys::MappedFile::map(trust);
-  if (!text) return std::move(text).error();
-  auto begun = Interception::begin(base::as_text(text->bytes()), [this](const std::string& news) {
-    std::lock_guard lock(keeper_mutex_);
-    if (keeper_) keeper_.send(MessageType::learned_news, news);
-  });
-  if (!begun) return std::move(begun).error();
-  interception_ = std::move(*begun);
-  signer_ear_.hear = [this] {
-    int fd = interception_->signer_fd();
-    if (!interception_->hear_signer()) loop_.remove(fd);
-  };
-  helper_ear_.hear = [this] {
-    int fd = interception_->helper_fd();
-    if (!interception_->hear_helper()) loop_.remove(fd);
-  };
-  if (next_signer_) meet_signer(std::move(next_signer_));
-  if (next_helper_) meet_helper(std::move(next_helper_));
-  interception_->tend(wall_seconds());
-  loop_.every(clock_period, [this] { interception_->tend(wall_seconds()); });
-  return base::Nothing{};
 }
 
 // --- policy
