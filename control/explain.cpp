@@ -156,7 +156,7 @@ Reply explain(const ExplainInput& input) {
   const std::string quic_mode = "(quic = " + in_quotes(policy::to_string(group.quic)) + ")";
   bool refused_whole = group.quic == policy::QuicMode::block;
   bool passes_whole = group.quic == policy::QuicMode::allow || group.tls == policy::TlsMode::off;
-  if (refused_whole || (!passes_whole && (group.wants_inspection || !input.kernel_lane))) {
+  if (refused_whole || (!passes_whole && (group.tls == policy::TlsMode::inspect || !input.kernel_lane))) {
     quic.refused = true;
     quic.sentence = "refused, so that browsers come back over TCP " + quic_mode;
   } else if (passes_whole) {

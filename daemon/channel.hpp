@@ -23,6 +23,11 @@ enum class MessageType : std::uint8_t {
   drain = 3,        // stop accepting, let running flows end, exit
   beat_now = 4,     // the ruleset is fresh: renew the heartbeat at once
   kernel_lane = 5,  // before the first policy, if there is a kernel lane; fd: the labels of its running flows
+  authorities = 6,  // text: "current next ...", newline, the CA certificates in that order (PEM); fd: the trust bundle
+  signer_peer = 7,  // fd: a channel to the signer, replacing an older one
+  helper_for_gateway = 8,  // fd: one to the helper
+  // supervisor -> signer
+  authority = 9,  // fds: CA certificate, CA key; once. Then `peer` for each gateway
   // gateway -> supervisor
   alive = 10,  // the watchdog's food: every worker has turned its loop
   policy_live = 11,
@@ -49,6 +54,18 @@ enum class MessageType : std::uint8_t {
   lists_changed = 60,
   // helper -> keeper: what `status` shall say about lists; text: lines
   list_trouble = 61,
+  // gateway -> signer
+  leaf_key = 70,  // text: the public key of all leaves (DER)
+  sign = 71,      // text: request number, name, the origin's end in seconds since 1970 or 0; a line each
+  // signer -> gateway
+  leaf = 72,  // text: request number, newline, the leaf (DER); nothing if there will be none
+  // gateway -> keeper, and all of it back
+  gateway_peer = 77,  // supervisor -> helper; fd: a channel to the gateway, replacing an older one
+  learned_news = 73,  // text: see LearnedStore::learn
+  learned = 74,       // text: JSON
+  // gateway -> helper, and back
+  fetch_issuer = 75,  // text: an http address
+  issuer = 76,        // text: the address, newline, a certificate (DER); nothing if it could not be had
 };
 
 struct Message {

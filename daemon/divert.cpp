@@ -11,7 +11,7 @@ using netfilter::DivertPlan;
 
 DivertPlan::Tls tls_of(const policy::Group& group, bool kernel_lane) {
   if (group.tls == policy::TlsMode::off) return DivertPlan::Tls::off;
-  bool needs_proxy = group.wants_inspection || group.wants_page;
+  bool needs_proxy = group.tls == policy::TlsMode::inspect || group.wants_page;
   return kernel_lane && !needs_proxy ? DivertPlan::Tls::gate : DivertPlan::Tls::proxy;
 }
 
@@ -19,7 +19,7 @@ DivertPlan::Tls tls_of(const policy::Group& group, bool kernel_lane) {
 DivertPlan::Quic quic_of(const policy::Group& group, bool kernel_lane) {
   if (group.quic == policy::QuicMode::block) return DivertPlan::Quic::refuse;
   if (group.quic == policy::QuicMode::allow || group.tls == policy::TlsMode::off) return DivertPlan::Quic::pass;
-  return kernel_lane && !group.wants_inspection ? DivertPlan::Quic::gate : DivertPlan::Quic::refuse;
+  return kernel_lane && group.tls != policy::TlsMode::inspect ? DivertPlan::Quic::gate : DivertPlan::Quic::refuse;
 }
 
 }  // namespace

@@ -68,6 +68,7 @@ void FlowDriver::work() {
       if (state_ != State::live) break;
       progress |= finish_connecting();
       if (state_ == State::live) progress |= notice_failure(*each);
+      if (state_ == State::live && each->handshaking) progress |= shake_hands(*each);
       if (state_ == State::live && each->is_open()) progress |= flush(*each);
       if (state_ == State::live && each->is_open()) progress |= each->pumping ? pump(*each) : take_in(*each);
     }
@@ -95,6 +96,9 @@ void FlowDriver::perform(flow::Command& command) {
   struct Performer {
     FlowDriver& driver;
     void operator()(flow::Connect&) { driver.connect(); }
+    void operator()(flow::ConnectTls& how) { driver.connect_tls(how); }
+    void operator()(flow::AcceptTls& how) { driver.accept_tls(std::move(how)); }
+    void operator()(flow::HangUp&) { driver.hang_up(); }
     void operator()(flow::Read& read) {
       Leg& from = driver.leg(read.side);
       from.turn_to(read.mode);
@@ -208,6 +212,9 @@ bool FlowDriver::notice_failure(Leg& from) {
 
 void FlowDriver::begin_linger() {
   state_ = State::lingering;
+  if (origin_.tls) origin_.tls->close_notify();
+  origin_.tls.reset();
+  origin_.handshaking = false;
   origin_.fd.reset();
   client_.pumping = false;
   client_.finish_wanted = true;
@@ -260,6 +267,7 @@ void FlowDriver::die(bool with_reset) {
       };
       setsockopt(each->fd.get(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     }
+    each->tls.reset();
     each->fd.reset();
     worker_.pipes().give_back(std::move(each->pipe));
   }

@@ -29,6 +29,9 @@ class FlowDriver : public TimerWheel::Entry {  // the worker's wheel times it
   void policy_changed(policy::Client client);
   void timer_due();
   void reset();  // from outside: RST on both legs
+  // What was asked of others has come: a leaf (empty: there is none), or a missing intermediate was looked for.
+  void leaf_came(const std::string& leaf);
+  void issuer_came();
 
   bool dead() const { return state_ == State::dead; }
   const flow::Machine& machine() const { return machine_; }
@@ -38,6 +41,7 @@ class FlowDriver : public TimerWheel::Entry {  // the worker's wheel times it
   // The worker's bookkeeping.
   std::size_t position = 0;  // in its list of flows
   bool queued = false;       // waiting to be worked again
+  std::uint64_t number = 0;  // what answers from elsewhere find it by; 0: it waits for none
 
  private:
   enum class State : std::uint8_t { live, lingering, dead };
@@ -50,7 +54,18 @@ class FlowDriver : public TimerWheel::Entry {  // the worker's wheel times it
   void perform(flow::Command& command);
   bool finish_connecting();
   bool notice_failure(Leg& from);
+  enum class Got : std::uint8_t { bytes, nothing, ended, failed };
+  Got receive(Leg& from, std::size_t most, std::size_t& count);  // into the worker's buffer
   bool take_in(Leg& from);
+  // TLS (flow_driver_tls.cpp).
+  void connect_tls(const flow::ConnectTls& how);
+  void accept_tls(flow::AcceptTls how);
+  void begin_client_handshake(const std::string& leaf);
+  void hang_up();
+  bool shake_hands(Leg& with);
+  void verify_origin();
+  void tls_failed(Leg& with, flow::TlsFailed::Why why, std::string detail);
+  bool send_inside_tls(Leg& to, base::Bytes bytes);
   void announce(Leg& from, base::Bytes unconsumed);
   bool pump(Leg& from);
   bool pump_piece(Leg& from, Leg& to);
@@ -78,6 +93,11 @@ class FlowDriver : public TimerWheel::Entry {  // the worker's wheel times it
   State state_ = State::live;
   base::Monotonic opened_at_, last_activity_, deadline_{};
   base::Duration idle_after_{};
+  // Of the origin's certificate, and what the client's handshake waits for.
+  std::string tls_name_, origin_identity_;
+  std::int64_t origin_not_after_ = 0;
+  bool issuer_asked_ = false;
+  std::unique_ptr<flow::AcceptTls> accept_;
   std::size_t unsent_ = 0;  // while lingering: what the client had not taken when last looked
 };
 

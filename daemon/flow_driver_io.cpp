@@ -22,9 +22,42 @@ constexpr std::size_t most_peek = 64 * 1024 + 1;  // one more than a hello may h
 
 // --- reading
 
+// Takes bytes out of the socket, or out of the TLS on it, and remembers what that tells of what comes next.
+FlowDriver::Got FlowDriver::receive(Leg& from, std::size_t most, std::size_t& count) {
+  auto& buffer = worker_.buffer();
+  most = std::min(most, buffer.size());
+  if (from.tls) {
+    using Tls = tls_intercept::TlsEnd::State;
+    Tls state = from.tls->read(buffer.data(), most, count);
+    if (state == Tls::wants_read) from.readable = false;
+    if (state == Tls::wants_write) from.writable = false;
+    if (state == Tls::ended || state == Tls::truncated) from.ended = true;
+    from.truncated |= state == Tls::truncated;
+    from.failed |= state == Tls::failed;
+    if (count > 0) return Got::bytes;
+    return from.failed ? Got::failed : from.ended ? Got::ended : Got::nothing;
+  }
+  ssize_t size = recv(from.fd.get(), buffer.data(), most, MSG_DONTWAIT);
+  if (size < 0) {
+    if (errno == EINTR) return Got::nothing;
+    from.readable = false;
+    if (would_block()) return Got::nothing;
+    from.failed = true;
+    return Got::failed;
+  }
+  if (size == 0) {
+    from.ended = true;
+    return Got::ended;
+  }
+  count = static_cast<std::size_t>(size);
+  // A short read took all there was; the next edge tells of more. (At hang-up no further edge comes.)
+  if (count < most && !from.hung_up) from.readable = false;
+  return Got::bytes;
+}
+
 // Reads or peeks once if that is wanted and may bring something, and tells the machine what is unconsumed.
 bool FlowDriver::take_in(Leg& from) {
-  if (from.mode == flow::Read::Mode::off || from.connecting) return false;
+  if (from.mode == flow::Read::Mode::off || from.connecting || from.handshaking) return false;
   if (!opposite(from).pending.empty()) return false;  // back-pressure: flush() brings us here again
 
   bool fresh = false;
@@ -46,18 +79,10 @@ bool FlowDriver::take_in(Leg& from) {
   } else {
     bool room = from.stash.size() < most_stash;
     if (from.readable && !from.ended && room) {
-      ssize_t size = recv(from.fd.get(), buffer.data(), most_read, MSG_DONTWAIT);
-      if (size < 0) {
-        if (!would_block() && errno != EINTR) {
-          from.failed = true;
-          return true;
-        }
-        from.readable = false;
-      } else if (size == 0) {
-        from.ended = true;
-      } else {
-        auto count = static_cast<std::size_t>(size);
-        if (count < most_read && !from.hung_up) from.readable = false;
+      std::size_t count = 0;
+      Got got = receive(from, most_read, count);
+      if (got == Got::failed) return true;
+      if (got == Got::bytes) {
         last_activity_ = worker_.loop().now();
         if (from.stash.empty()) {
           unconsumed = base::Bytes{buffer.data(), count};
@@ -87,7 +112,7 @@ void FlowDriver::announce(Leg& from, base::Bytes unconsumed) {
   from.view = unconsumed;
   from.view_in_socket = from.mode == flow::Read::Mode::peek;
   from.delivering = true;
-  deliver(flow::Received{from.side, unconsumed, from.ended});
+  deliver(flow::Received{from.side, unconsumed, from.ended, from.truncated});
   from.delivering = false;
   if (from.announce) from.end_announced = false;             // a new Read wants to hear of the end again
   if (from.view_in_socket || state_ == State::dead) return;  // the kernel keeps the rest
@@ -131,6 +156,7 @@ void FlowDriver::forward(Leg& from, std::size_t count) {
 // Sends what is pending and `bytes` behind it, as far as the socket takes them; the rest is pending then. True: bytes
 // moved, or it turned out that they never will.
 bool FlowDriver::send_with(Leg& to, base::Bytes bytes) {
+  if (to.tls) return send_inside_tls(to, bytes);
   bool progress = false;
   while (to.can_send() && to.writable && !(to.pending.empty() && bytes.empty())) {
     iovec parts[] = {{to.pending.data(), to.pending.size()}, {const_cast<std::uint8_t*>(bytes.data()), bytes.size()}};
@@ -171,6 +197,7 @@ bool FlowDriver::everything_sent(const Leg& to) {
 
 void FlowDriver::shut_down_if_flushed(Leg& to) {
   if (!to.finish_wanted || to.finished || !to.can_send() || !everything_sent(to)) return;
+  if (to.tls) to.tls->close_notify();
   shutdown(to.fd.get(), SHUT_WR);
   to.finished = true;
 }

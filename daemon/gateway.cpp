@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/sys/memory_file.hpp"
 #include "base/text.hpp"
 #include "daemon/bundle.hpp"
 #include "daemon/divert.hpp"
@@ -112,6 +113,15 @@ void Gateway::hear_supervisor() {
         loop_.defer([this] { tell_keeper_of_code_rules(); });
         break;
       }
+      case MessageType::authorities:
+        adopt_authorities(message);
+        break;
+      case MessageType::signer_peer:
+        if (!message.fds.empty()) meet_signer(Channel(std::move(message.fds[0])));
+        break;
+      case MessageType::helper_for_gateway:
+        if (!message.fds.empty()) meet_helper(Channel(std::move(message.fds[0])));
+        break;
       case MessageType::beat_now:
         beat();
         break;
@@ -122,6 +132,61 @@ void Gateway::hear_supervisor() {
         break;
     }
   }
+}
+
+// --- interception
+
+void Gateway::meet_signer(Channel signer) {
+  if (!interception_) {
+    next_signer_ = std::move(signer);
+    return;
+  }
+  if (interception_->signer_fd() >= 0) loop_.remove(interception_->signer_fd());
+  interception_->adopt_signer(std::move(signer));
+  loop_.add(interception_->signer_fd(), EPOLLIN, &signer_ear_);
+}
+
+void Gateway::meet_helper(Channel helper) {
+  if (!interception_) {
+    next_helper_ = std::move(helper);
+    return;
+  }
+  if (interception_->helper_fd() >= 0) loop_.remove(interception_->helper_fd());
+  interception_->adopt_helper(std::move(helper));
+  loop_.add(interception_->helper_fd(), EPOLLIN, &helper_ear_);
+}
+
+// Once, when the first policy that needs a CA is about to come.
+void Gateway::adopt_authorities(Message& message) {
+  if (!interception_ && !message.fds.empty()) {
+    auto begun = begin_interception(message.fds[0].get());
+    if (!begun) logging::error("TLS cannot be inspected: " + begun.error().message);
+  }
+  if (interception_) interception_->adopt_authorities(message.text);
+}
+
+base::Result<> Gateway::begin_interception(int trust) {
+  auto text = base::sys::MappedFile::map(trust);
+  if (!text) return std::move(text).error();
+  auto begun = Interception::begin(base::as_text(text->bytes()), [this](const std::string& news) {
+    std::lock_guard lock(keeper_mutex_);
+    if (keeper_) keeper_.send(MessageType::learned_news, news);
+  });
+  if (!begun) return std::move(begun).error();
+  interception_ = std::move(*begun);
+  signer_ear_.hear = [this] {
+    int fd = interception_->signer_fd();
+    if (!interception_->hear_signer()) loop_.remove(fd);
+  };
+  helper_ear_.hear = [this] {
+    int fd = interception_->helper_fd();
+    if (!interception_->hear_helper()) loop_.remove(fd);
+  };
+  if (next_signer_) meet_signer(std::move(next_signer_));
+  if (next_helper_) meet_helper(std::move(next_helper_));
+  interception_->tend(wall_seconds());
+  loop_.every(clock_period, [this] { interception_->tend(wall_seconds()); });
+  return base::Nothing{};
 }
 
 // --- policy
@@ -207,6 +272,7 @@ base::Result<> Gateway::begin(const rules::Settings& settings) {
     auto listening = workers_.back()->listen();
     if (!listening) return std::move(listening).error();
   }
+  if (interception_) workers_[0]->listen_for_portal(settings.portal.http, settings.portal.https);
   if (kernel_lane_) {
     auto conntrack = netfilter::Conntrack::open();
     if (!conntrack) return std::move(conntrack).error().context("kernel lane");
@@ -245,7 +311,7 @@ void Gateway::put_in_force() {
   active_ = policy::active_schedules(snapshot_->schedules, snapshot_->zone, now, build_date());
   next_edge_ = policy::next_edge(snapshot_->schedules, snapshot_->zone, now);
   PolicyInForce policy{snapshot_, active_, settings_->log.format == rules::LogFormat::squid,
-                       settings_->log.access != "off"};
+                       settings_->log.access != "off", interception_.get()};
   for (auto& worker : workers_) worker->adopt(policy);
   if (!kernel_flows_) return;
   kernel_flows_->set_recording(policy.keep_log);
@@ -339,6 +405,10 @@ void Gateway::hear_keeper() {
     }
     if (state != Channel::State::message) return;
     if (message.type == MessageType::query) answer(message.text);
+    if (message.type == MessageType::learned && interception_) {
+      auto learned = control::Json::parse(message.text, nullptr, false);
+      if (learned.is_object()) interception_->adopt_learned(learned);
+    }
     if (message.type == MessageType::codes) {
       auto codes = control::Json::parse(message.text, nullptr, false);
       if (codes.is_array() && grants_.adopt_codes(codes) && snapshot_) put_in_force();

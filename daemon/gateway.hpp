@@ -40,6 +40,10 @@ class Gateway {
   // With the first policy: listeners, queues, heartbeat, privileges, threads.
   base::Result<> begin(const rules::Settings& settings);
   base::Result<> begin_kernel_lane(const rules::Settings& settings);
+  void adopt_authorities(Message& message);
+  base::Result<> begin_interception(int trust);
+  void meet_signer(Channel signer);
+  void meet_helper(Channel helper);
   void put_in_force();
   void end_grants();
   void look_at_the_clock();
@@ -55,7 +59,7 @@ class Gateway {
   Channel supervisor_;
   std::mutex keeper_mutex_;  // workers send lines, the main thread answers
   Channel keeper_;
-  Ear supervisor_ear_, keeper_ear_, neighbor_ear_;
+  Ear supervisor_ear_, keeper_ear_, neighbor_ear_, signer_ear_, helper_ear_;
 
   std::optional<rules::Settings> settings_;
   std::shared_ptr<const policy::Snapshot> snapshot_;
@@ -67,6 +71,8 @@ class Gateway {
   std::optional<netfilter::Heartbeat> heartbeat_;
   std::unique_ptr<Sightings> sightings_;
   Grants grants_;
+  std::unique_ptr<Interception> interception_;  // there is a CA
+  Channel next_signer_, next_helper_;           // came before the first policy
   ConnectionLimits limits_;
   base::sys::UniqueFd labels_file_;  // the supervisor has one for us if there is a kernel lane
   std::unique_ptr<FlowLabels> labels_;

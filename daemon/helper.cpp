@@ -11,6 +11,7 @@
 #include "base/sys/memory_file.hpp"
 #include "base/text.hpp"
 #include "daemon/diagnostic_text.hpp"
+#include "daemon/fetch_issuer.hpp"
 #include "daemon/log.hpp"
 #include "daemon/process.hpp"
 
@@ -22,6 +23,7 @@ using control::Json;
 using control::Reply;
 
 constexpr base::Duration first_retry = 1min;
+constexpr std::size_t most_issuers = 16;  // threads, until all of them have ended
 constexpr off_t longest_history = 1 << 20;  // of updates.jsonl; then it begins anew and the old one is kept beside it
 
 std::string time_text(base::WallTime time) {
@@ -55,6 +57,7 @@ Helper::Helper(const Options& options) : options_(options), supervisor_(base::sy
 Helper::~Helper() {
   give_up_ = true;
   if (worker_.joinable()) worker_.join();
+  for (std::thread& each : issuer_threads_) each.join();
 }
 
 int Helper::run() {
@@ -84,8 +87,46 @@ void Helper::hear_supervisor() {
       loop_.add(keeper_.fd(), EPOLLIN, &keeper_ear_);
       trouble_.clear();
       send_trouble();
+    } else if (message.type == MessageType::gateway_peer && !message.fds.empty()) {
+      if (gateway_) loop_.remove(gateway_.fd());
+      gateway_ = Channel(std::move(message.fds[0]));
+      gateway_ear_.hear = [this] { hear_gateway(); };
+      loop_.add(gateway_.fd(), EPOLLIN, &gateway_ear_);
     }
   }
+}
+
+void Helper::hear_gateway() {
+  Message message;
+  while (gateway_) {
+    Channel::State state = gateway_.receive(message);
+    if (state == Channel::State::empty) return;
+    if (state == Channel::State::closed) {
+      loop_.remove(gateway_.fd());
+      return gateway_.close();
+    }
+    if (message.type == MessageType::fetch_issuer) look_for_issuer(message.text);
+  }
+}
+
+void Helper::look_for_issuer(const std::string& url) {
+  if (issuers_running_ == 0) {
+    for (std::thread& each : issuer_threads_) each.join();
+    issuer_threads_.clear();
+  }
+  if (issuer_threads_.size() >= most_issuers) {
+    gateway_.send(MessageType::issuer, url + "\n");
+    return;
+  }
+  ++issuers_running_;
+  issuer_threads_.emplace_back([this, url] {
+    auto fetched = fetch_issuer(url);
+    if (!fetched) logging::info("no intermediate certificate from " + url + ": " + fetched.error().message);
+    loop_.post([this, url, bytes = fetched ? *fetched : std::string{}] {
+      --issuers_running_;
+      gateway_.send(MessageType::issuer, url + "\n" + bytes);
+    });
+  });
 }
 
 // The configuration in force: which lists there are, and what the rules refuse.

@@ -1,5 +1,5 @@
-// The helper role: fetches lists. It has no privilege and its own network access; what it downloads is parsed here and
-// by the list compiler, never by root. It is started only when some list has a `url`, and when it is gone lists stay as
+// The helper role: fetches lists, and certificates that origins forgot to send (fetch_issuer.hpp). It has no privilege and its own network access; what it downloads is parsed here and
+// by the list compiler, never by root. It is started only when some list has a `url` or TLS is inspected, and when it is gone lists stay as
 // they are and traffic flows.
 //
 // Each list is asked for when it is missing, then every `every` and up to a tenth more (not all gateways of a school
@@ -44,6 +44,8 @@ class Helper {
 
   void hear_supervisor();
   void hear_keeper();
+  void hear_gateway();
+  void look_for_issuer(const std::string& url);
   void adopt(const Message& message);
   void answer(const std::string& number, const control::Request& request);
   control::Reply stats() const;
@@ -62,8 +64,11 @@ class Helper {
 
   const Options options_;
   Loop loop_;
-  Channel supervisor_, keeper_;
-  Ear supervisor_ear_, keeper_ear_;
+  Channel supervisor_, keeper_, gateway_;
+  Ear supervisor_ear_, keeper_ear_, gateway_ear_;
+  // Downloads of certificates that origins forgot, each on a thread of its own for some seconds.
+  std::vector<std::thread> issuer_threads_;
+  std::size_t issuers_running_ = 0;
   std::vector<std::unique_ptr<Entry>> lists_;
   std::vector<std::string> refused_;
   struct Waiting {

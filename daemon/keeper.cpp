@@ -27,7 +27,7 @@ std::string failure(int exit, std::string text) {
 }  // namespace
 
 Keeper::Keeper(const Options& options)
-    : supervisor_(base::sys::UniqueFd(role_channel_fd)), codes_(options.state + "/codes") {}
+    : supervisor_(base::sys::UniqueFd(role_channel_fd)), codes_(options.state + "/codes"), learned_(options.state + "/learned") {}
 
 int Keeper::run() {
   supervisor_ear_.hear = [this] { hear_supervisor(); };
@@ -64,6 +64,7 @@ void Keeper::hear_supervisor() {
         gateway_ = Channel(std::move(message.fds[0]));
         loop_.add(gateway_.fd(), EPOLLIN, &gateway_ear_);
         send_codes();
+        send_learned();
         break;
       case MessageType::helper_peer:
         if (helper_) loop_.remove(helper_.fd());
@@ -105,6 +106,7 @@ void Keeper::hear_gateway() {
     if (message.type == MessageType::access_lines) log_.write(message.text);
     if (message.type == MessageType::reply) reply_from(message.text);
     if (message.type == MessageType::code_used) codes_.used(message.text);
+    if (message.type == MessageType::learned_news) learned_.learn(message.text);
     if (message.type != MessageType::code_rules) continue;
     code_rules_.clear();
     for (std::string_view name : base::split(message.text, '\n'))
@@ -114,6 +116,10 @@ void Keeper::hear_gateway() {
 
 void Keeper::send_codes() {
   gateway_.send(MessageType::codes, codes_.for_gateway(wall_now()));
+}
+
+void Keeper::send_learned() {
+  gateway_.send(MessageType::learned, learned_.for_gateway(wall_now()));
 }
 
 void Keeper::hear_helper() {
@@ -191,6 +197,14 @@ void Keeper::ask(Peer& peer) {
     getsockopt(peer.fd.get(), SOL_SOCKET, SO_PEERCRED, &who, &size);
     auto answer = codes_.answer(*request, code_rules_, "uid " + std::to_string(who.uid), wall_now());
     send_codes();
+    return reply(peer.number, control::to_line(answer));
+  } else if (request->verb.starts_with("bypass ")) {
+    ucred who{};
+    socklen_t size = sizeof who;
+    getsockopt(peer.fd.get(), SOL_SOCKET, SO_PEERCRED, &who, &size);
+    bool changed = false;
+    auto answer = learned_.answer(*request, "uid " + std::to_string(who.uid), wall_now(), changed);
+    if (changed) send_learned();
     return reply(peer.number, control::to_line(answer));
   } else if (request->verb.starts_with("list ")) {
     if (!helper_) return reply(peer.number, failure(1, "no list has a url, so nothing fetches lists"));

@@ -11,6 +11,7 @@
 #include "daemon/access_log.hpp"
 #include "daemon/channel.hpp"
 #include "daemon/code_store.hpp"
+#include "daemon/learned_store.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/options.hpp"
 
@@ -42,6 +43,7 @@ class Keeper {
   void hear_gateway();
   void hear_helper();
   void send_codes();
+  void send_learned();
   void accept_peer();
   void peer_ready(Peer& peer);
   void ask(Peer& peer);
@@ -57,6 +59,7 @@ class Keeper {
   base::sys::UniqueFd control_;
   AccessLog log_;
   CodeStore codes_;
+  LearnedStore learned_;
   std::vector<std::string> code_rules_;
   std::string list_trouble_;  // lines for `status`
   std::map<std::uint64_t, std::unique_ptr<Peer>> peers_;

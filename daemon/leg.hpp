@@ -18,6 +18,7 @@
 #include "daemon/loop.hpp"
 #include "daemon/pipe_pool.hpp"
 #include "flow/command.hpp"
+#include "tls-intercept/tls_end.hpp"
 
 namespace sluiced {
 
@@ -39,6 +40,11 @@ struct Leg final : Watcher {
   bool failed = false;        // reset or socket error
   bool write_broken = false;  // a send failed; what the peer sent before may still be read
 
+  // TLS that we end: bytes below are those inside it.
+  std::unique_ptr<tls_intercept::TlsEnd> tls;
+  bool handshaking = false;
+  bool truncated = false;  // ended without TLS having said so
+
   // Reading.
   flow::Read::Mode mode = flow::Read::Mode::off;
   bool announce = false;  // a Read command wants to hear of what is there already
@@ -59,8 +65,10 @@ struct Leg final : Watcher {
   std::uint32_t average_piece = 0;  // bytes a read brought, smoothed
 
   bool is_open() const { return static_cast<bool>(fd); }
-  bool can_send() const { return is_open() && !connecting && !failed && !write_broken && !finished; }
-  bool reading() const { return pumping || mode != flow::Read::Mode::off; }
+  bool can_send() const {
+    return is_open() && !connecting && !handshaking && !failed && !write_broken && !finished;
+  }
+  bool reading() const { return pumping || handshaking || mode != flow::Read::Mode::off; }
   // Bytes that were only peeked at are still in the socket, and no edge will tell of them again.
   void look_again() {
     readable = true;

@@ -25,6 +25,10 @@ base::Monotonic monotonic_now() {
   return base::Monotonic(std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec));
 }
 
+std::int64_t wall_seconds() {
+  return std::chrono::floor<std::chrono::seconds>(wall_now()).time_since_epoch().count();
+}
+
 base::WallTime wall_now() {
   return std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
 }

@@ -21,6 +21,7 @@ namespace sluiced {
 
 base::Monotonic monotonic_now();
 base::WallTime wall_now();
+std::int64_t wall_seconds();  // since 1970
 
 // What is called when a descriptor is ready. `events` are epoll's bits.
 class Watcher {

@@ -63,6 +63,7 @@ int main(int argc, char** argv) {
   if (chosen.role == "gateway") return sluiced::run_gateway(chosen);
   if (chosen.role == "keeper") return sluiced::run_keeper(chosen);
   if (chosen.role == "helper") return sluiced::run_helper(chosen);
+  if (chosen.role == "signer") return sluiced::run_signer(chosen);
   if (chosen.role != "supervisor") {
     std::fprintf(stderr, "sluiced: no such role '%s'\n", chosen.role.c_str());
     return sluiced::exit_bad_input;

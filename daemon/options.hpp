@@ -25,5 +25,6 @@ int run_boot(const Options& options);
 int run_gateway(const Options& options);
 int run_keeper(const Options& options);
 int run_helper(const Options& options);
+int run_signer(const Options& options);
 
 }  // namespace sluiced

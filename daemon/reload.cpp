@@ -35,6 +35,10 @@ base::Result<> Supervisor::load() {
   warnings_ = tell(diagnostics);
   logging::set_level(settings_.log.level);
   store_.keep(bundle_.lists);
+  auto authority = read_authority(settings_, *snapshot_);
+  if (!authority) return authority;
+  authority_ = std::move(fresh_authority_);
+  fresh_authority_.reset();
   return base::Nothing{};
 }
 
@@ -97,6 +101,8 @@ void Supervisor::finish_reload(ListImages lists) {
   for (const std::string& key : rules::needs_restart(settings_, loaded.settings))
     restart += "needs restart: " + key + "\n";
   if (!restart.empty()) return refuse(restart);
+  if (auto authority = read_authority(loaded.settings, *loaded.snapshot); !authority)
+    return refuse(authority.error().message + "\n");
 
   auto adopted = ruleset_.adopt(loaded.settings, *loaded.snapshot, gateway_lives());
   if (!adopted) return refuse("ruleset: " + adopted.error().message + "\n");
@@ -109,6 +115,7 @@ void Supervisor::finish_reload(ListImages lists) {
   snapshot_ = std::move(loaded.snapshot);
   warnings_ = tell(diagnostics);
   logging::set_level(settings_.log.level);
+  adopt_authority();
   send_policy();
   if (reload_->change == Change::files) tend_helper();
   store_.keep(bundle_.lists);

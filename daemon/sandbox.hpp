@@ -3,6 +3,7 @@
 //   supervisor  keeps root (or what the service manager left it)
 //   gateway     CAP_NET_ADMIN: transparent sockets, marks, nfnetlink; an unprivileged user otherwise
 //   keeper      nothing
+//   signer      nothing, and once it has its key seccomp leaves it its channels and memory (signer.cpp)
 //   compiler    CAP_DAC_READ_SEARCH: reads the admin's list files whoever owns them, and nothing else
 #pragma once
 

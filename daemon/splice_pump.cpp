@@ -26,7 +26,7 @@ void FlowDriver::moved(Leg& from, std::size_t bytes) {
 
 bool FlowDriver::pump(Leg& from) {
   Leg& to = opposite(from);
-  if (!to.can_send() || from.connecting) return false;
+  if (!to.can_send() || from.connecting || from.handshaking) return false;
   if (!from.stash.empty()) {  // read before the splice was commanded
     std::size_t count = static_cast<std::size_t>(std::min<std::uint64_t>(from.stash.size(), from.pump_left));
     if (from.pump_left != flow::Splice::unlimited) from.pump_left -= count;
@@ -63,30 +63,30 @@ bool FlowDriver::pump_piece(Leg& from, Leg& to) {
   if (!from.readable) return false;
 
   std::uint64_t most = from.pump_left;
-  bool by_splice = from.average_piece >= worth_splicing;
+  bool by_splice = from.average_piece >= worth_splicing && !from.tls && !to.tls;
   if (by_splice && !from.pipe) from.pipe = worker_.pipes().borrow();
   by_splice = by_splice && from.pipe;
-  ssize_t size;
+  std::size_t count = 0;
   if (by_splice) {
-    size =
+    ssize_t size =
         splice(from.fd.get(), nullptr, from.pipe->write_end.get(), nullptr,
                static_cast<std::size_t>(std::min<std::uint64_t>(most, pipe_size)), SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (size < 0) {
+      if (errno == EINTR) return true;
+      from.readable = false;
+      if (!would_block()) from.failed = true;
+      return false;
+    }
+    if (size == 0) {
+      from.ended = true;
+      return true;
+    }
+    count = static_cast<std::size_t>(size);
   } else {
-    auto& buffer = worker_.buffer();
-    size = recv(from.fd.get(), buffer.data(), static_cast<std::size_t>(std::min<std::uint64_t>(most, buffer.size())),
-                MSG_DONTWAIT);
+    Got got = receive(from, static_cast<std::size_t>(std::min<std::uint64_t>(most, worker_.buffer().size())), count);
+    if (got == Got::ended) return true;
+    if (got != Got::bytes) return false;
   }
-  if (size < 0) {
-    if (errno == EINTR) return true;
-    from.readable = false;
-    if (!would_block()) from.failed = true;
-    return false;
-  }
-  if (size == 0) {
-    from.ended = true;
-    return true;
-  }
-  auto count = static_cast<std::size_t>(size);
   from.average_piece =
       static_cast<std::uint32_t>((from.average_piece * 3ull + std::min<std::size_t>(count, 1u << 20)) / 4);
   if (from.pump_left != flow::Splice::unlimited) from.pump_left -= count;
@@ -94,8 +94,6 @@ bool FlowDriver::pump_piece(Leg& from, Leg& to) {
   if (by_splice) {
     from.pipe->filled = count;
   } else {
-    // A short read took all there was; the next edge tells of more. (At hang-up no further edge comes.)
-    if (count < std::min<std::uint64_t>(most, worker_.buffer().size()) && !from.hung_up) from.readable = false;
     send_with(to, base::Bytes{worker_.buffer().data(), count});
   }
   return true;
@@ -107,7 +105,7 @@ void FlowDriver::pump_done(Leg& from, bool ended) {
   from.end_announced = ended;
   Leg& to = opposite(from);
   to.finish_wanted |= pass_on_half_close;
-  deliver(flow::Spliced{from.side, ended});
+  deliver(flow::Spliced{from.side, ended, from.truncated});
   if (state_ == State::live) shut_down_if_flushed(to);  // unless the machine has just closed it altogether
 }
 

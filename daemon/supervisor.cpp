@@ -75,6 +75,7 @@ base::Result<> Supervisor::begin() {
   }
   prepare_log_directory();
   prepare_state_folder("codes", 0700);
+  prepare_state_folder("learned", 0700);
   for (const std::string& warning : warnings_about_this_host(settings_)) logging::warning(warning);
 
   sigset_t watched;
@@ -99,9 +100,14 @@ base::Result<> Supervisor::begin() {
   gateway_.ear.hear = [this] { hear_gateway(); };
   keeper_.ear.hear = [this] { hear_keeper(); };
   helper_.ear.hear = [this] { hear_helper(); };
+  signer_.ear.hear = [this] {
+    Message message;  // it has nothing to say; its end is SIGCHLD's to tell
+    if (signer_.child && signer_.child->channel.receive(message) == Channel::State::closed)
+      loop_.remove(signer_.child->channel.fd());
+  };
   tend_helper();
-  for (Role* role : {&keeper_, &gateway_, &helper_}) {
-    if (role == &helper_ && !needs_helper_) continue;
+  for (Role* role : {&keeper_, &gateway_, &helper_, &signer_}) {
+    if (!is_needed(*role)) continue;
     auto started = start(*role);
     if (!started) return started;
   }
@@ -174,10 +180,18 @@ base::Result<> Supervisor::start(Role& role) {
     role.child->channel.send(MessageType::policy, {}, {bundle_.config.get()});
     introduce_helper();
     return base::Nothing{};
+  } else if (&role == &signer_) {
+    role.child->channel.send(MessageType::authority, {}, {authority_->certificate.get(), authority_->key.get()});
+    introduce_signer();
+    return base::Nothing{};
   } else {
     gateway_alive_ = loop_.now();
     send_kernel_lane();
+    if (authority_)
+      role.child->channel.send(MessageType::authorities, authority_->text, {authority_->trust.get()});
     send_policy();
+    introduce_signer();
+    introduce_helper();
   }
   introduce();
   if (&role == &keeper_) introduce_helper();
@@ -193,11 +207,52 @@ void Supervisor::introduce() {
 }
 
 void Supervisor::introduce_helper() {
-  if (!helper_.child || !keeper_.child) return;
+  if (!helper_.child) return;
+  auto connect = [&](Role& other, MessageType here, MessageType there) {
+    if (!other.child) return;
+    auto pair = Channel::make_pair();
+    if (!pair) return logging::error(pair.error().message);
+    helper_.child->channel.send(here, {}, {pair->first.fd()});
+    other.child->channel.send(there, {}, {pair->second.fd()});
+  };
+  connect(keeper_, MessageType::peer, MessageType::helper_peer);
+  if (authority_) connect(gateway_, MessageType::gateway_peer, MessageType::helper_for_gateway);
+}
+
+void Supervisor::introduce_signer() {
+  if (!gateway_.child || !signer_.child) return;
   auto pair = Channel::make_pair();
   if (!pair) return logging::error(pair.error().message);
-  helper_.child->channel.send(MessageType::peer, {}, {pair->first.fd()});
-  keeper_.child->channel.send(MessageType::helper_peer, {}, {pair->second.fd()});
+  gateway_.child->channel.send(MessageType::signer_peer, {}, {pair->first.fd()});
+  signer_.child->channel.send(MessageType::peer, {}, {pair->second.fd()});
+}
+
+bool Supervisor::is_needed(const Role& role) const {
+  if (&role == &helper_) return needs_helper_;
+  if (&role == &signer_) return authority_.has_value();
+  return true;
+}
+
+base::Result<> Supervisor::read_authority(const rules::Settings& settings, const policy::Snapshot& snapshot) {
+  fresh_authority_.reset();
+  if (!wants_authority(snapshot)) return base::Nothing{};
+  auto opened = open_authority(settings, options_.state);
+  if (!opened) return std::move(opened).error();
+  fresh_authority_ = std::move(*opened);
+  return base::Nothing{};
+}
+
+// A signer takes one key in its life: another key, or a policy that needs none, ends it.
+void Supervisor::adopt_authority() {
+  bool other_key = !authority_ || !fresh_authority_ || authority_->text != fresh_authority_->text;
+  authority_ = std::move(fresh_authority_);
+  fresh_authority_.reset();
+  if (!other_key) return;
+  if (authority_ && gateway_.child)
+    gateway_.child->channel.send(MessageType::authorities, authority_->text, {authority_->trust.get()});
+  if (!signer_.child) return;
+  loop_.remove(signer_.child->channel.fd());
+  signer_.child->channel.close();
 }
 
 // After each change of the configuration.
@@ -210,6 +265,7 @@ void Supervisor::tend_helper() {
     for (const rules::ListDeclaration& list :
          rules::list_declarations(*text, {options_.state, rules::shipped_lists_folder()}, ignored))
       needs_helper_ |= list.update.has_value();
+  needs_helper_ |= authority_.has_value();
   if (needs_helper_) {
     prepare_state_folder("lists", 0755);
     if (helper_.child) helper_.child->channel.send(MessageType::policy, {}, {bundle_.config.get()});
@@ -340,11 +396,16 @@ void Supervisor::hear_signals() {
 
 void Supervisor::child_ended(pid_t pid, int status) {
   if (compiler_.ended(pid, status)) return;
-  for (Role* role : {&gateway_, &keeper_, &helper_}) {
+  for (Role* role : {&gateway_, &keeper_, &helper_, &signer_}) {
     if (!role->child || role->child->pid != pid) continue;
-    loop_.remove(role->child->channel.fd());
+    bool was_sent_away = !role->child->channel;
+    if (!was_sent_away) loop_.remove(role->child->channel.fd());
     role->child.reset();
-    if (stopping_ || (role == &helper_ && !needs_helper_)) return;
+    if (stopping_ || !is_needed(*role)) return;
+    if (was_sent_away && WIFEXITED(status) && WEXITSTATUS(status) == exit_ok) {  // a signer that makes room for the next
+      role->start_again = loop_.now();
+      return;
+    }
     std::string how = WIFSIGNALED(status) ? std::string("killed by ") + strsignal(WTERMSIG(status))
                                           : "exit status " + std::to_string(WEXITSTATUS(status));
     if (role == &gateway_ && !live_) {  // it never worked: no use trying again, and its own words are in the log
@@ -367,9 +428,8 @@ void Supervisor::tend() {
     if (gone || now > stop_by_ + 2s) loop_.stop();
     return;
   }
-  for (Role* role : {&keeper_, &gateway_, &helper_}) {
-    if (role->child || now < role->start_again) continue;
-    if (role == &helper_ && !needs_helper_) continue;
+  for (Role* role : {&keeper_, &gateway_, &helper_, &signer_}) {
+    if (role->child || now < role->start_again || !is_needed(*role)) continue;
     auto started = start(*role);
     if (!started) {
       logging::error("the " + role->name + " cannot be started: " + started.error().message);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "control/protocol.hpp"
+#include "daemon/authority.hpp"
 #include "daemon/bundle.hpp"
 #include "daemon/list_compiler.hpp"
 #include "daemon/list_store.hpp"
@@ -56,6 +57,10 @@ class Supervisor {
   void introduce_helper();  // and one between helper and keeper
   void tend_helper();       // there is one while some list is fetched
   void hear_helper();
+  base::Result<> read_authority(const rules::Settings& settings, const policy::Snapshot& snapshot);
+  void adopt_authority();      // the signer and the gateway get what was read
+  void introduce_signer();     // a fresh channel between gateway and signer
+  bool is_needed(const Role& role) const;
   std::string labels_path() const;
   void send_kernel_lane();
   void send_policy();
@@ -98,6 +103,7 @@ class Supervisor {
   ListStore store_;
   ListCompiler compiler_;
   std::optional<Reload> reload_, next_reload_;
+  std::optional<Authority> fresh_authority_;  // read, and not in force yet
   Bundle bundle_;
   rules::Settings settings_;
   std::shared_ptr<const policy::Snapshot> snapshot_;
@@ -105,8 +111,9 @@ class Supervisor {
   Account account_;
   RulesetKeeper ruleset_;
 
-  Role gateway_{.name = "gateway"}, keeper_{.name = "keeper"}, helper_{.name = "helper"};
-  bool needs_helper_ = false;  // some list is fetched
+  Role gateway_{.name = "gateway"}, keeper_{.name = "keeper"}, helper_{.name = "helper"}, signer_{.name = "signer"};
+  bool needs_helper_ = false;  // some list is fetched, or origins' missing intermediates are
+  std::optional<Authority> authority_;  // some group needs a CA
   base::Monotonic gateway_alive_{};
   bool live_ = false;  // the gateway has adopted a first policy
   // Reloads that are answered once the gateway judges by them.

@@ -77,6 +77,32 @@ base::Result<> Worker::listen() {
   return gate_ ? gate_->open() : base::Nothing{};
 }
 
+void Worker::listen_for_portal(std::uint16_t http, std::uint16_t https) {
+  using Portal = flow::Opening::Portal;
+  for (auto [portal, port] : {std::pair{Portal::http, http}, {Portal::https, https}}) {
+    if (port == 0) continue;
+    for (std::size_t lan = 0; lan < settings_.lan.size(); ++lan) {
+      for (bool v6 : {false, true}) {
+        auto socket = netfilter::interface_listener(v6, port, settings_.lan[lan].interface, backlog);
+        if (!socket) {
+          logging::warning("the page for devices cannot be at port " + std::to_string(port) + " of " +
+                           settings_.lan[lan].interface + " (" + socket.error().message + "); set [portal] " +
+                           (portal == Portal::http ? "http" : "https") + " to another port, or to 0");
+          break;
+        }
+        auto listener = std::make_unique<Listener>();
+        listener->worker = this;
+        listener->lan = lan;
+        listener->portal = portal;
+        listener->fd = std::move(*socket);
+        loop_.add(listener->fd.get(), EPOLLIN, listener.get());
+        listeners_.push_back(std::move(listener));
+        if (portal == Portal::https) portal_check_port_ = port;
+      }
+    }
+  }
+}
+
 void Worker::start() {
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), ("worker " + std::to_string(number_)).c_str());
@@ -104,6 +130,8 @@ void Worker::adopt(PolicyInForce policy) {
     surroundings_.active = policy.active;
     squid_log_ = policy.squid_log;
     keep_log_ = policy.keep_log;
+    interception_ = policy.interception;
+    surroundings_.enrolment = policy.interception;
     if (first) return;
     if (gate_) gate_->policy_changed();
     for (std::size_t i = flows_.size(); i-- > 0;) {  // from the back: a flow that dies swaps the last into its place
@@ -144,7 +172,7 @@ void Worker::accept_from(Listener& listener) {
   for (int i = 0; i < accepts_at_a_time; ++i) {
     auto accepted = netfilter::accept_client(listener.fd);
     if (accepted.socket) {
-      open_flow(std::move(accepted), listener.lan);
+      open_flow(std::move(accepted), listener);
       continue;
     }
     if (errno == EINTR || errno == ECONNABORTED) continue;
@@ -193,7 +221,9 @@ policy::Client Worker::identify(const base::IpAddress& address, const std::strin
   return client;
 }
 
-void Worker::open_flow(netfilter::Accepted accepted, std::size_t lan) {
+void Worker::open_flow(netfilter::Accepted accepted, const Listener& listener) {
+  std::size_t lan = listener.lan;
+  bool portal = listener.portal != flow::Opening::Portal::no;
   auto& [socket, client] = accepted;
   auto origin = netfilter::original_destination(socket.get());
   struct linger hard {
@@ -202,7 +232,7 @@ void Worker::open_flow(netfilter::Accepted accepted, std::size_t lan) {
   auto refuse = [&] { setsockopt(accepted.socket.get(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard); };
   if (!origin || !client || surroundings_.snapshot == nullptr) return refuse();
   // Somebody on this host connected to the listener itself: relaying that would be a loop.
-  if (origin->port == settings_.lan[lan].listener_port && is_loopback(origin->address)) return refuse();
+  if (!portal && origin->port == settings_.lan[lan].listener_port && is_loopback(origin->address)) return refuse();
   if (!limits_.take(client->address)) {
     ++totals_.refused_by_limit;
     complain_of_limit(client->address);
@@ -212,6 +242,8 @@ void Worker::open_flow(netfilter::Accepted accepted, std::size_t lan) {
   flow::Opening opening;
   opening.tuple = {base::IpProtocol::tcp, *client, *origin};
   opening.client = identify(client->address, settings_.lan[lan].interface);
+  opening.portal = listener.portal;
+  opening.portal_check_port = portal_check_port_;
   auto flow = std::make_unique<FlowDriver>(*this, std::move(socket), std::move(opening));
   flow->position = flows_.size();
   flows_.push_back(std::move(flow));
@@ -243,7 +275,39 @@ void Worker::again(FlowDriver& flow) {
   again_.push_back(&flow);
 }
 
+std::uint64_t Worker::wait(FlowDriver& flow) {
+  flow.number = next_waiting_++;
+  waiting_[flow.number] = &flow;
+  return flow.number;
+}
+
+FlowDriver* Worker::waited(std::uint64_t number) {
+  auto found = waiting_.find(number);
+  if (found == waiting_.end()) return nullptr;
+  FlowDriver* flow = found->second;
+  waiting_.erase(found);
+  flow->number = 0;
+  return flow;
+}
+
+Interception::Answered Worker::waits_for_leaf(FlowDriver& flow) {
+  return [this, number = wait(flow)](std::string leaf) {
+    loop_.post([this, number, leaf = std::move(leaf)] {
+      if (FlowDriver* found = waited(number)) found->leaf_came(leaf);
+    });
+  };
+}
+
+Interception::Answered Worker::waits_for_issuer(FlowDriver& flow) {
+  return [this, number = wait(flow)](std::string) {
+    loop_.post([this, number] {
+      if (FlowDriver* found = waited(number)) found->issuer_came();
+    });
+  };
+}
+
 void Worker::bury(FlowDriver& flow) {
+  if (flow.number != 0) waiting_.erase(flow.number);
   totals_.bytes_up += flow.counters().up;
   totals_.bytes_down += flow.counters().down;
   limits_.give_back(flow.machine().opening().tuple.client.address);

@@ -8,12 +8,14 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include "daemon/connection_limits.hpp"
 #include "daemon/flow_driver.hpp"
 #include "daemon/gate_driver.hpp"
 #include "daemon/grants.hpp"
+#include "daemon/interception.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/pipe_pool.hpp"
 #include "daemon/sightings.hpp"
@@ -29,6 +31,7 @@ struct PolicyInForce {
   policy::ScheduleSet active;
   bool squid_log = false;
   bool keep_log = true;
+  Interception* interception = nullptr;  // null: nothing is decrypted; outlives the worker
 };
 
 // What cannot change while the daemon runs.
@@ -57,6 +60,8 @@ class Worker {
   ~Worker();
 
   base::Result<> listen();  // before start()
+  // The gateway's own page, on every LAN interface; one worker has it. A port that is taken is said, and left.
+  void listen_for_portal(std::uint16_t http, std::uint16_t https);
   void start();
   void stop_and_join();
 
@@ -80,6 +85,11 @@ class Worker {
     surroundings_.now = wall_now();
     return surroundings_;
   }
+  std::int64_t seconds() const { return wall_seconds(); }
+  Interception* interception() const { return interception_; }
+  // The flow is to hear of a leaf or an intermediate when what is returned is called, from any thread.
+  Interception::Answered waits_for_leaf(FlowDriver& flow);
+  Interception::Answered waits_for_issuer(FlowDriver& flow);
   PipePool& pipes() { return pipes_; }
   TimerWheel& timers() { return timers_; }
   std::array<std::uint8_t, 256 * 1024>& buffer() { return *buffer_; }
@@ -96,6 +106,7 @@ class Worker {
   struct Listener final : Watcher {
     Worker* worker = nullptr;
     std::size_t lan = 0;
+    flow::Opening::Portal portal = flow::Opening::Portal::no;
     base::sys::UniqueFd fd;
     bool paused = false;
     void ready(std::uint32_t events) override;
@@ -103,7 +114,7 @@ class Worker {
   void accept_from(Listener& listener);
   void refuse_for_lack_of_descriptors(Listener& listener);
   void listen_again();
-  void open_flow(netfilter::Accepted accepted, std::size_t lan);
+  void open_flow(netfilter::Accepted accepted, const Listener& listener);
   void free_the_dead();
   void flush_log();
 
@@ -119,13 +130,19 @@ class Worker {
   PipePool pipes_;
   std::unique_ptr<std::array<std::uint8_t, 256 * 1024>> buffer_;
   flow::Surroundings surroundings_;
+  Interception* interception_ = nullptr;
   bool squid_log_ = false, keep_log_ = true;
   std::string log_lines_;
   std::vector<std::unique_ptr<Listener>> listeners_;
+  std::uint16_t portal_check_port_ = 0;
   base::sys::UniqueFd spare_descriptor_;  // given up to accept and refuse one connection when there are none left
   base::Monotonic complained_at_{};
   std::vector<std::unique_ptr<FlowDriver>> flows_, graveyard_;
   std::vector<FlowDriver*> again_;
+  std::unordered_map<std::uint64_t, FlowDriver*> waiting_;  // by FlowDriver::number
+  std::uint64_t next_waiting_ = 1;
+  std::uint64_t wait(FlowDriver& flow);
+  FlowDriver* waited(std::uint64_t number);
   std::vector<flow::CommandList> command_lists_;
   std::atomic<std::size_t> flow_count_{0};
   WorkerTotals totals_;

@@ -129,6 +129,7 @@ std::string to_json(const AccessRecord& record) {
   object.number("bytes_down", record.bytes_down);
   object.number("duration_ms", record.duration_ms);
   object.text("tls", record.tls);
+  object.text_if_any("spared", record.spared);
   object.list("categories", record.categories);
   object.text("action", record.action);
   object.text_if_any("rule", record.rule);

@@ -24,6 +24,7 @@ struct AccessRecord {
   bool bytes_known = false;  // false: the driver fills the flow's counters in
   std::uint64_t duration_ms = 0;
   std::string tls = "none";  // spliced | inspected | kernel | none
+  std::string spared;        // why TLS of an `inspect` group was not decrypted
   std::vector<std::string> categories;
   std::string action;  // allow | block | warn | code | abort
   std::string rule, reason, shadow;

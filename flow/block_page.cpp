@@ -19,8 +19,18 @@ std::string_view reason_phrase(int status) {
       return "Bad Request";
     case 403:
       return "Forbidden";
+    case 200:
+      return "OK";
+    case 303:
+      return "See Other";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
     case 408:
       return "Request Timeout";
+    case 421:
+      return "Misdirected Request";
     case 431:
       return "Request Header Fields Too Large";
     case 502:
@@ -29,17 +39,10 @@ std::string_view reason_phrase(int status) {
   return "Error";
 }
 
-// The connection ends with the answer, so that whatever the client has sent after the refused request is never read
-// as a request. no-store: a page that was blocked during lessons must not be remembered after them.
-std::string answer(int status, std::string_view type, std::string_view body, std::string_view method) {
-  std::string text = "HTTP/1.1 " + std::to_string(status) + " ";
-  text += reason_phrase(status);
-  text += "\r\nContent-Type: ";
-  text += type;
-  text += "; charset=utf-8\r\nContent-Length: " + std::to_string(body.size());
-  text += "\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n";
-  if (method != "HEAD") text += body;
-  return text;
+Answer answer(int status, std::string_view type, std::string body) {
+  return {status,
+          {{"content-type", std::string(type) + "; charset=utf-8"}, {"cache-control", "no-store"}},
+          std::move(body)};
 }
 
 // "2026-03-29 14:05 (Europe/Paris)": on the policy's own clock, which its schedules follow.
@@ -85,6 +88,10 @@ std::string why_sentence(const policy::Snapshot& snapshot, const policy::Verdict
       return "This protocol is not known here.";
     case policy::Reason::limit:
       return "A limit of this gateway was reached.";
+    case policy::Reason::bad_certificate:
+      return "This site cannot be trusted.";
+    case policy::Reason::not_enrolled:
+      return "This device does not trust the certificate authority of this network yet.";
     case policy::Reason::rule:
     case policy::Reason::no_rule:
     case policy::Reason::waiting:
@@ -98,17 +105,20 @@ std::string why_sentence(const policy::Snapshot& snapshot, const policy::Verdict
   return text + ".";
 }
 
-std::string block_response(const Subject& subject, const PageContext& context) {
+Answer block_answer(const Subject& subject, const PageContext& context) {
+  int status = subject.verdict.reason == policy::Reason::bad_certificate ? 502 : 403;
   std::string host = subject.name ? subject.name->text() : context.tuple.origin.address.to_string();
   if (subject.url && !subject.name) host = subject.url->view().host;
   std::string url = subject.url ? subject.url->to_string() : std::string{};
   std::string what = url.empty() ? host : url;
   std::string why = context.why.empty() ? why_sentence(context.snapshot, subject.verdict) : std::string(context.why);
+  if (!subject.fault.empty())
+    why = "This site cannot be trusted: " + subject.fault + ". What you would send to it could be read by others.";
 
   const base::TextTemplate& page = context.snapshot.block_page;
   if (page.empty()) {
     std::string text = "Blocked: " + what + "\n" + why + "\nDecision: " + std::string(context.id) + "\n";
-    return answer(403, "text/plain", text, subject.method);
+    return answer(status, "text/plain", std::move(text));
   }
   std::string client = client_text(context);
   std::string time = local_time(context.now, context.snapshot.zone);
@@ -129,23 +139,52 @@ std::string block_response(const Subject& subject, const PageContext& context) {
   std::string html = page.render_html(values);
   std::size_t place = html.find(place_of_form);
   if (place != html.npos) html.replace(place, place_of_form.size(), context.form);
-  return answer(403, "text/html", html, subject.method);
+  return answer(status, "text/html", std::move(html));
 }
 
-std::string see_other(std::string_view url) {
-  std::string text = "HTTP/1.1 303 See Other\r\nLocation: ";
-  for (char c : url)
-    if (static_cast<std::uint8_t>(c) > 0x20 && c != 0x7f) text += c;
-  return text + "\r\nContent-Length: 0\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n";
-}
-
-std::string error_response(int status, std::string_view explanation, std::string_view method) {
+Answer error_answer(int status, std::string_view explanation) {
   std::string body = std::to_string(status) + " ";
   body += reason_phrase(status);
   body += "\n";
   body += explanation;
   body += "\n";
-  return answer(status, "text/plain", body, method);
+  return answer(status, "text/plain", std::move(body));
+}
+
+Answer see_other_answer(std::string_view url) {
+  std::string location;
+  for (char c : url)
+    if (static_cast<std::uint8_t>(c) > 0x20 && c != 0x7f) location += c;
+  return {303, {{"location", std::move(location)}, {"cache-control", "no-store"}}, {}};
+}
+
+std::string to_http1(const Answer& answer, std::string_view method) {
+  std::string text = "HTTP/1.1 " + std::to_string(answer.status) + " ";
+  text += reason_phrase(answer.status);
+  for (const auto& [name, value] : answer.fields) {
+    text += "\r\n";
+    bool begins_word = true;
+    for (char c : name) {
+      text += begins_word && c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
+      begins_word = c == '-';
+    }
+    text += ": " + value;
+  }
+  text += "\r\nContent-Length: " + std::to_string(answer.body.size()) + "\r\nConnection: close\r\n\r\n";
+  if (method != "HEAD") text += answer.body;
+  return text;
+}
+
+std::string block_response(const Subject& subject, const PageContext& context) {
+  return to_http1(block_answer(subject, context), subject.method);
+}
+
+std::string see_other(std::string_view url) {
+  return to_http1(see_other_answer(url), "GET");
+}
+
+std::string error_response(int status, std::string_view explanation, std::string_view method) {
+  return to_http1(error_answer(status, explanation), method);
 }
 
 }  // namespace flow

@@ -3,6 +3,8 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/time.hpp"
 #include "flow/subject.hpp"
@@ -19,6 +21,20 @@ struct PageContext {
   std::string_view why;   // empty: told from the subject's verdict
   std::string_view form;  // HTML by which the client may go on; empty: there is no way
 };
+
+// An answer of our own, before it is put into a version of HTTP. It says no-store: a page that was blocked during lessons
+// must not be remembered after them.
+struct Answer {
+  int status = 0;
+  std::vector<std::pair<std::string, std::string>> fields;  // lower case; without length and connection
+  std::string body;
+};
+Answer block_answer(const Subject& subject, const PageContext& context);  // 403; 502 for an origin that is not to be trusted
+Answer error_answer(int status, std::string_view explanation);
+Answer see_other_answer(std::string_view url);
+// As HTTP/1.1. The connection ends with it, so that whatever the client has sent after the refused request is never read
+// as a request. With `method` HEAD the body is left out, its length is not (RFC 9110 9.3.2).
+std::string to_http1(const Answer& answer, std::string_view method);
 
 // The whole 403 answer. With `method` HEAD the page is left out, its length is not (RFC 9110 9.3.2).
 std::string block_response(const Subject& subject, const PageContext& context);

@@ -17,6 +17,22 @@ namespace flow {
 // Open the origin leg to the client's own destination (never to a resolved name).
 struct Connect {};
 
+// TLS on the origin leg, which is connected: the answer is Secured, after the certificate was verified for `name`, or
+// TlsFailed. From then on the side's bytes are those inside TLS.
+struct ConnectTls {
+  std::string name;               // a host name or an address literal
+  std::vector<std::string> alpn;  // offered; empty: none
+};
+// TLS on the client leg, whose hello was only peeked at, in the origin's name: with a leaf for `name` that says no more
+// than the origin's certificate does. `alone`: there is no origin, what follows is a page of ours.
+struct AcceptTls {
+  std::string name, alpn;
+  bool alone = false;
+  std::string session_of;  // what a resumed session belongs to (RFC 8446 4.6.1): name and group
+};
+// The origin leg is given up; it may be connected again.
+struct HangUp {};
+
 // How `side` is read from now on. `peek` leaves the bytes in the socket (so that Splice starts at the first one);
 // `stream` takes them. `more_than`: wake only when more than this many bytes are unconsumed (SO_RCVLOWAT for peek).
 struct Read {
@@ -70,7 +86,7 @@ struct Note {
   AccessRecord record;
 };
 
-using Command = std::variant<Connect, Read, Consume, Forward, Send, Splice, Finish, Close, Reset, Arm, Note>;
+using Command = std::variant<Connect, ConnectTls, AcceptTls, HangUp, Read, Consume, Forward, Send, Splice, Finish, Close, Reset, Arm, Note>;
 using CommandList = std::vector<Command>;
 
 }  // namespace flow

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <variant>
 
 #include "base/bytes.hpp"
@@ -23,6 +24,7 @@ struct Received {
   Side side;
   base::Bytes unconsumed;
   bool ended = false;
+  bool truncated = false;  // ended, but a TLS peer did not say so: what came last may lack its end (RFC 8446 6.1)
 };
 struct Connected {};  // answer to Connect
 struct ConnectFailed {
@@ -32,9 +34,29 @@ struct ConnectFailed {
 struct Spliced {
   Side from;
   bool ended = false;
+  bool truncated = false;  // as in Received
 };
 struct Aborted {  // reset by the peer, or a socket error
   Side side;
+};
+// Answers to ConnectTls (origin) and AcceptTls (client): the handshake is done, and the origin is who it says it is.
+struct Secured {
+  Side side;
+  std::string alpn;  // agreed on; empty: none
+};
+struct TlsFailed {
+  enum class Why : std::uint8_t {
+    certificate,              // origin: its certificate does not verify
+    wants_client_certificate, // origin: it asks for one, which only the client has
+    handshake,                // no agreement, or the peer broke TLS
+    gone,                     // the peer's stream ended in order, or by a reset
+    no_leaf,                  // client: nobody signs just now
+    leaf_refused,             // client: an alert about our certificate
+  };
+  Side side;
+  Why why;
+  std::string detail;      // a part of a sentence: "its certificate has expired on 2026-03-01"
+  bool was_reset = false;  // with `gone`
 };
 struct Expired {
   Timer timer;
@@ -45,6 +67,7 @@ struct PolicyChanged {
   policy::Client client;
 };
 
-using Event = std::variant<Received, Connected, ConnectFailed, Spliced, Aborted, Expired, PolicyChanged>;
+using Event =
+    std::variant<Received, Connected, ConnectFailed, Secured, TlsFailed, Spliced, Aborted, Expired, PolicyChanged>;
 
 }  // namespace flow

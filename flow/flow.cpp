@@ -34,6 +34,7 @@ void Flow::begin_subject() {
   subject.name_source = policy::NameSource::none;
   subject.ech_offered = false;
   subject.looked_at = true;
+  subject.fault.clear();
   subject.url.reset();
   subject.method.clear();
   subject.user_agent.clear();
@@ -46,8 +47,8 @@ void Flow::begin_subject() {
 void Flow::reopen_subject() {
   count_spliced();
   tally_at_beginning_ = out.tally();
-  id_.clear();
-  noted_ = false;
+  subject.id.clear();
+  subject.noted = false;
   subject.began = now();
 }
 
@@ -89,6 +90,10 @@ void Flow::refuse(policy::Reason reason) {
 bool Flow::adopt_policy(const policy::Client& client) {
   snapshot_ = surroundings_.snapshot;
   opening_.client = client;
+  return judge_again();
+}
+
+bool Flow::judge_again() {
   if (!judge()) return false;
   // live = "keep" (POLICY 9): what runs goes on, and is logged as allowed by the rule that let it. At connect nothing
   // runs yet.
@@ -98,18 +103,18 @@ bool Flow::adopt_policy(const policy::Client& client) {
 }
 
 const std::string& Flow::decision_id() {
-  if (id_.empty()) id_ = flow::decision_id(surroundings_.id_seed, surroundings_.next_id++);
-  return id_;
+  if (subject.id.empty()) subject.id = flow::decision_id(surroundings_.id_seed, surroundings_.next_id++);
+  return subject.id;
 }
 
 void Flow::note(std::string_view aborted) {
-  if (std::exchange(noted_, true)) return;
+  if (std::exchange(subject.noted, true)) return;
   count_spliced();
   if (!is_recorded(group().log, subject.verdict)) return;
   AccessRecord record = make_record(subject, {*snapshot_, opening_.client, opening_.tuple, aborted});
   record.id = decision_id();
-  record.bytes_up = out.tally().up - tally_at_beginning_.up;
-  record.bytes_down = out.tally().down - tally_at_beginning_.down;
+  record.bytes_up = subject.own_bytes ? subject.own_bytes->up : out.tally().up - tally_at_beginning_.up;
+  record.bytes_down = subject.own_bytes ? subject.own_bytes->down : out.tally().down - tally_at_beginning_.down;
   record.bytes_known = true;
   auto lasted = std::chrono::duration_cast<std::chrono::milliseconds>(now() - subject.began);
   record.duration_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(lasted.count(), 0));  // clocks are set back

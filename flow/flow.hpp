@@ -24,6 +24,7 @@ class Flow {
   UnknownProtocol unknown_protocol() const { return surroundings_.unknown_protocol; }
   base::WallTime now() const { return surroundings_.now; }
   Gatekeeper* gatekeeper() const { return surroundings_.gatekeeper; }
+  Enrolment* enrolment() const { return surroundings_.enrolment; }
 
   // Forgets the last exchange's facts (their memory is used again); bytes are counted from here.
   void begin_subject();
@@ -38,6 +39,7 @@ class Flow {
   // The new policy, who the client is under it, and what it says of the subject. True: the subject is refused now, and
   // its rule does not leave running flows alone.
   bool adopt_policy(const policy::Client& client);
+  bool judge_again();  // the last part of it, for another subject
 
   // A name for the decision that people can read out ("why was this blocked"), drawn once a subject.
   const std::string& decision_id();
@@ -56,8 +58,6 @@ class Flow {
   const Counters& counters_;
   std::shared_ptr<const policy::Snapshot> snapshot_;
   Tally tally_at_beginning_;  // of the subject
-  std::string id_;
-  bool noted_ = false;
 };
 
 }  // namespace flow

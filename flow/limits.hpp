@@ -25,6 +25,12 @@ inline constexpr base::Duration head_timeout = 30s;
 // is connected already.
 inline constexpr base::Duration connect_timeout = 30s;
 
+// One TLS handshake, whichever side: three flights over a slow line, and a signature of ours between them.
+inline constexpr base::Duration handshake_timeout = 20s;
+// A client that ends in order within this after its handshake, without a byte, has not liked our certificate. Browsers
+// that opened a connection to spare keep it for longer.
+inline constexpr std::chrono::seconds silent_refusal = 3s;
+
 // Nothing moved either way. HTTP: longer than the long polls and slow reports that people wait for.
 inline constexpr base::Duration http_idle_timeout = 10min;
 // Tunnels live as long as a NAT must let them live (RFC 5382 REQ-5).

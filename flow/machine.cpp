@@ -30,6 +30,10 @@ Machine::~Machine() = default;
 void Machine::start(CommandList& out) {
   Flow& flow = impl_->flow;
   flow.out.attach(out);
+  if (flow.opening().portal != Opening::Portal::no) {
+    impl_->enter(Portal::begin(flow));
+    return;
+  }
   flow.judge();  // at connect; a refusal is said in the client's protocol (Peeking)
   flow.out.arm(Timer::deadline, silence_timeout);
   flow.out.read(Side::client, Read::Mode::peek);
@@ -42,7 +46,7 @@ void Machine::on(const Event& event, CommandList& out) {
     if constexpr (std::is_same_v<decltype(state), Done&>) {
       return stay();
     } else if constexpr (std::is_same_v<decltype(what), const PolicyChanged&>) {
-      return flow.adopt_policy(what.client) ? state.on_refused(flow) : stay();
+      return flow.adopt_policy(what.client) ? state.on_refused(flow) : state.on_policy_changed(flow);
     } else {
       return state.on(flow, what);
     }

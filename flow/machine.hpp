@@ -1,7 +1,7 @@
 // The life of one diverted connection: events in, commands out. No socket, no clock, no exception.
 //
-// States are types, one file each in flow/states: Peeking, Silent, Connecting, Answering, Retrying, Splicing, Http,
-// Done. Who follows whom is drawn in states.hpp, their rules are told in docs/life-of-a-flow.md.
+// States are types, one file each in flow/states: Peeking, Silent, Connecting, Answering, Retrying, Splicing, Securing,
+// Http, H2, Portal, Done. Who follows whom is drawn in states.hpp, their rules are told in docs/life-of-a-flow.md.
 #pragma once
 
 #include <memory>
@@ -10,6 +10,7 @@
 #include "base/endpoint.hpp"
 #include "base/time.hpp"
 #include "flow/command.hpp"
+#include "flow/enrolment.hpp"
 #include "flow/event.hpp"
 #include "flow/proceed.hpp"
 #include "policy/facts.hpp"
@@ -25,6 +26,7 @@ struct Surroundings {
   policy::ScheduleSet active;
   UnknownProtocol unknown_protocol = UnknownProtocol::tunnel;
   Gatekeeper* gatekeeper = nullptr;  // null: nobody gets past warn and code
+  Enrolment* enrolment = nullptr;    // null: nothing is decrypted
   base::WallTime now{};              // set by the driver before each call
   std::uint64_t id_seed = 0;         // random, per worker
   std::uint64_t next_id = 0;         // decision ids are made from both
@@ -34,6 +36,8 @@ struct Surroundings {
 struct Opening {
   base::FiveTuple tuple;
   policy::Client client;
+  enum class Portal : std::uint8_t { no, http, https } portal = Portal::no;  // for our own page
+  std::uint16_t portal_check_port = 0;                                       // where that is over TLS
 };
 
 // Bytes so far, kept by the driver: up = client to origin.

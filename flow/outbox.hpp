@@ -23,6 +23,11 @@ class Outbox {
   Tally& tally() { return tally_; }
 
   void connect() { put(Connect{}); }
+  void connect_tls(std::string name, std::vector<std::string> alpn) {
+    put(ConnectTls{std::move(name), std::move(alpn)});
+  }
+  void accept_tls(AcceptTls how) { put(std::move(how)); }
+  void hang_up() { put(HangUp{}); }
   void read(Side side, Read::Mode mode, std::size_t more_than = 0) { put(Read{side, mode, more_than}); }
   void consume(Side side, std::size_t count) {
     if (count > 0) put(Consume{side, count});

@@ -42,8 +42,11 @@ AccessRecord make_record(const Subject& subject, const RecordContext& context) {
   record.proto = subject.protocol;
   if (subject.lane == policy::Lane::kernel)
     record.tls = "kernel";
+  else if (subject.inspected)
+    record.tls = "inspected";
   else if (record.proto == "tls")
     record.tls = "spliced";
+  record.spared = subject.spared;
   record.action = context.aborted.empty() ? action_word(verdict.outcome) : "abort";
   record.reason = context.aborted.empty() ? to_string(verdict.reason) : context.aborted;
   record.rule = rule_name(snapshot, verdict.rule);

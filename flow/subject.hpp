@@ -2,6 +2,7 @@
 // bytes they were read from, and the verdict on them. A flow has one subject at a time; it grows stage by stage.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -31,7 +32,10 @@ struct Subject {
   std::optional<base::DomainName> name;
   policy::NameSource name_source = policy::NameSource::none;
   bool ech_offered = false;
-  bool looked_at = true;  // false: TLS of a group with tls = "off"
+  bool looked_at = true;   // false: TLS of a group with tls = "off"
+  bool inspected = false;  // inside TLS that was decrypted; of the whole flow
+  const char* spared = "";  // why TLS that could have been decrypted was not: "skip", "bypass", "not_enrolled", ...
+  std::string fault;        // what is wrong with the origin, as a part of a sentence
 
   std::optional<proto::http::Url> url;
   std::string method, user_agent;
@@ -40,6 +44,14 @@ struct Subject {
   std::optional<std::uint64_t> content_length;
 
   policy::Verdict verdict;
+
+  std::string id;      // of the decision, once somebody asked for it
+  bool noted = false;  // its access record is written
+  // An exchange beside others on one connection counts its own bytes.
+  struct Bytes {
+    std::uint64_t up = 0, down = 0;
+  };
+  std::optional<Bytes> own_bytes;
 };
 
 }  // namespace flow

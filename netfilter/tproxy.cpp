@@ -124,6 +124,22 @@ base::Result<UniqueFd> transparent_listener(bool v6, std::uint16_t port, int bac
   return listener;
 }
 
+base::Result<UniqueFd> interface_listener(bool v6, std::uint16_t port, const std::string& interface, int backlog) {
+  UniqueFd listener = tcp_socket(v6);
+  if (!listener) return failed("socket");
+  if (!set_option(listener, SOL_SOCKET, SO_REUSEADDR, 1)) return failed("SO_REUSEADDR");
+  if (v6 && !set_option(listener, SOL_IPV6, IPV6_V6ONLY, 1)) return failed("IPV6_V6ONLY");
+  if (!set_option(listener, SOL_TCP, TCP_NODELAY, 1)) return failed("TCP_NODELAY");
+  if (setsockopt(listener.get(), SOL_SOCKET, SO_BINDTODEVICE, interface.c_str(),
+                 static_cast<socklen_t>(interface.size())) != 0)
+    return failed("SO_BINDTODEVICE");
+  SocketAddress local = to_socket_address(
+      {v6 ? base::IpAddress::v6(in6addr_any.s6_addr) : base::IpAddress::v4(INADDR_ANY), port});
+  if (bind(listener.get(), local.raw(), local.length) != 0) return failed("bind");
+  if (listen(listener.get(), backlog) != 0) return failed("listen");
+  return listener;
+}
+
 Accepted accept_client(const UniqueFd& listener) {
   SocketAddress address{{}, sizeof(sockaddr_storage)};
   UniqueFd socket(accept4(listener.get(), address.raw(), &address.length, SOCK_NONBLOCK | SOCK_CLOEXEC));

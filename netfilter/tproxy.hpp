@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "base/endpoint.hpp"
 #include "base/result.hpp"
@@ -13,6 +14,10 @@ namespace netfilter {
 // A non-blocking listening socket on 127.0.0.1 or ::1, IP(V6)_TRANSPARENT, SO_REUSEADDR, SO_REUSEPORT. What it accepts
 // has TCP_NODELAY from it: a relay that waits for more to send delays everybody.
 base::Result<base::sys::UniqueFd> transparent_listener(bool v6, std::uint16_t port, int backlog);
+
+// The same without transparency, for what comes to this host itself by one interface, at any of its addresses.
+base::Result<base::sys::UniqueFd> interface_listener(bool v6, std::uint16_t port, const std::string& interface,
+                                                     int backlog);
 
 // The next connection, non-blocking; without a socket errno says why.
 struct Accepted {

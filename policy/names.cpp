@@ -32,6 +32,10 @@ std::string_view to_string(Reason reason) {
       return "unknown_protocol";
     case Reason::limit:
       return "limit";
+    case Reason::bad_certificate:
+      return "bad_certificate";
+    case Reason::not_enrolled:
+      return "not_enrolled";
   }
   return "";
 }

@@ -21,6 +21,8 @@ enum class Reason {
   malformed,         // the hello or the request breaks its protocol
   unknown_protocol,  // neither HTTP nor TLS, and unknown_protocol = "block"
   limit,             // a limit of sluice.toml was reached
+  bad_certificate,   // the origin is not who it says it is
+  not_enrolled,      // the client does not trust our CA, and not_enrolled = "refuse"
 };
 
 inline constexpr RuleId no_rule{0xffffffff};

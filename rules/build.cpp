@@ -8,6 +8,7 @@
 
 #include "base/text.hpp"
 #include "rules/draft.hpp"
+#include "rules/rewrites.hpp"
 #include "rules/settings_reader.hpp"
 #include "rules/zone.hpp"
 
@@ -87,6 +88,14 @@ void read_block_page(const SourceFile& file, base::TextTemplate& page, Diagnosti
   error(diagnostics, place, std::move(message));
 }
 
+void read_rewrites(policy::RewriteTable& table, Diagnostics& diagnostics) {
+  auto parsed = parse_rewrites(default_rewrites);
+  if (parsed)
+    table = std::move(*parsed);
+  else
+    error(diagnostics, {}, "the shipped rewrites.conf: " + parsed.error().message);
+}
+
 // "Which policy is live": the same 16 digits for the same files and lists.
 std::string digest_of(const ConfigText& config, base::Bytes image) {
   std::string packed = pack_config(config);
@@ -133,6 +142,7 @@ Loaded build(const ConfigText& config, ListBytes lists, Diagnostics& diagnostics
   read_rules(tree, draft, diagnostics);
   if (unknown_mac && !unknown_mac->value.empty())
     find_name(draft, draft.groups, unknown_mac->value, unknown_mac->place, diagnostics);
+  read_rewrites(draft.snapshot.rewrites, diagnostics);
   read_block_page(config.block_page, draft.snapshot.block_page, diagnostics);
 
   sort(diagnostics, config);

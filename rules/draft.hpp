@@ -35,7 +35,7 @@ struct Draft {
   std::vector<std::string> lists_by_url;  // declared and not fetched yet: what categories they have is not known
 
   // Per group, what the snapshot does not keep and rules must be checked against.
-  std::vector<bool> wants_inspection, tls_off;  // by GroupId
+  std::vector<bool> tls_off;  // by GroupId
 };
 
 // The index of a name; reports an unknown one with its near matches.

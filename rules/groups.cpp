@@ -6,12 +6,14 @@
 #include "rules/enforcement.hpp"
 #include "rules/names.hpp"
 #include "rules/near_match.hpp"
+#include "rules/rewrites.hpp"
 #include "rules/units.hpp"
 
 namespace rules {
 namespace {
 
 constexpr std::string_view nothing_decrypted = "nothing is decrypted";
+constexpr std::string_view no_decrypt_category = "no_decrypt";
 
 class GroupReader {
  public:
@@ -21,6 +23,7 @@ class GroupReader {
   void read() {
     policy::Group& group = draft_.snapshot.groups[id_.value];
     tls(group);
+    inspection(group);
     quic(group);
     group.if_down =
         reader_.choice<policy::IfDown>("if_down", {{"open", policy::IfDown::open}, {"closed", policy::IfDown::closed}})
@@ -31,6 +34,7 @@ class GroupReader {
                                                        {"domain", policy::LogDetail::domain},
                                                        {"url", policy::LogDetail::url}})
                     .value_or(group.log);
+    read_rewriting(reader_, group, diagnostics_);
     later_keys();
     reader_.find("members");  // read_members has it
     reader_.finish();
@@ -45,12 +49,30 @@ class GroupReader {
     if (!mode) return;
     group.tls = *mode;
     draft_.tls_off[id_.value] = *mode == policy::TlsMode::off;
-    if (*mode != policy::TlsMode::inspect) return;
-    group.tls = policy::TlsMode::sni;
-    group.wants_inspection = true;
-    draft_.wants_inspection[id_.value] = true;
-    not_enforced(diagnostics_, reader_.place_of("tls"), "tls = \"inspect\"",
-                 "treated as \"sni\", " + std::string(nothing_decrypted));
+  }
+
+  // What is decrypted and what is not.
+  void inspection(policy::Group& group) {
+    group.not_enrolled = reader_
+                             .choice<policy::NotEnrolled>("not_enrolled", {{"sni", policy::NotEnrolled::sni},
+                                                                           {"inspect", policy::NotEnrolled::inspect},
+                                                                           {"refuse", policy::NotEnrolled::refuse}})
+                             .value_or(group.not_enrolled);
+    for (const Text& text : reader_.strings("tls_skip").value_or(std::vector<Text>{})) add_name(group.tls_skip, text);
+    // The shipped list of what breaks, or must not be read, is skipped without being named.
+    auto shipped = draft_.categories.index.find(no_decrypt_category);
+    if (shipped != draft_.categories.index.end()) group.tls_skip.tags.insert(policy::TagId{shipped->second});
+    group.wants_page = reader_.choice<bool>("block_page", {{"reset", false}, {"https", true}}).value_or(false);
+    bool pass = reader_.choice<bool>("bad_certificate", {{"error", false}, {"pass", true}}).value_or(false);
+    auto hosts = reader_.strings("bad_certificate_hosts");
+    for (const Text& text : hosts.value_or(std::vector<Text>{}))
+      if (pass) add_name(group.bad_certificate_pass, text);
+    if (pass && (!hosts || hosts->empty()))
+      error(diagnostics_, reader_.place_of("bad_certificate"),
+            "bad_certificate = \"pass\" needs bad_certificate_hosts = [...]: the hosts that it is for");
+    if (!pass && hosts)
+      warning(diagnostics_, reader_.place_of("bad_certificate_hosts"),
+              "bad_certificate_hosts does nothing without bad_certificate = \"pass\"");
   }
 
   void quic(policy::Group& group) {
@@ -63,25 +85,8 @@ class GroupReader {
 
   // Keys with a meaning that this build does not have. A value that asks for nothing is no news.
   void later_keys() {
-    if (auto skipped = reader_.strings("tls_skip")) {
-      for (const Text& text : *skipped) tls_skip(text);
-      if (!skipped->empty()) later("tls_skip", nothing_decrypted);
-    }
-    later_choice("not_enrolled", {"sni", "inspect", "refuse"}, "sni", nothing_decrypted);
-    if (reader_.boolean("safe_search").value_or(false)) later("safe_search", "search engines are not asked for it");
-    later_choice("youtube", {"off", "moderate", "strict"}, "off", "videos are not restricted");
     later_choice("dns", {"off", "observe", "force"}, "off", "DNS is left alone");
-    draft_.snapshot.groups[id_.value].wants_page =
-        later_choice("block_page", {"reset", "https"}, "reset", "TLS connections are closed with an alert");
     later_choice("forged_name", {"off", "log", "block"}, "off", "names are not compared with DNS answers");
-    later_choice("bad_certificate", {"error", "pass"}, "error", nothing_decrypted);
-    if (const Member* tenant = reader_.find("tenant")) {
-      TableReader tenants(*tenant, diagnostics_);
-      tenants.strings("google");
-      tenants.strings("microsoft");
-      tenants.finish();
-      later("tenant", nothing_decrypted);
-    }
     if (const Member* shape = reader_.find("shape")) {
       TableReader limits(*shape, diagnostics_);
       for (const char* key : {"down", "up"})
@@ -93,15 +98,23 @@ class GroupReader {
     }
   }
 
-  void tls_skip(const Text& text) {
+  void add_name(policy::NameSet& set, const Text& text) {
     std::string_view value = text.value;
     if (value.starts_with("host:")) {
       auto host = parse_host(value.substr(5));
-      if (!host) error(diagnostics_, text.place, host.error().message);
+      if (host)
+        set.hosts.push_back(std::move(*host));
+      else
+        error(diagnostics_, text.place, host.error().message);
     } else if (value.starts_with("list:")) {
-      find_name(draft_, draft_.lists, value.substr(5), text.place, diagnostics_);
+      if (!find_name(draft_, draft_.lists, value.substr(5), text.place, diagnostics_)) return;
+      const std::vector<std::string>& tags = draft_.snapshot.index.tag_names();
+      auto tag = std::find(tags.begin(), tags.end(), text.value);
+      if (tag != tags.end()) set.tags.insert(policy::TagId{static_cast<std::uint32_t>(tag - tags.begin())});
     } else if (!value.starts_with("category:")) {
       error(diagnostics_, text.place, "'" + text.value + "' is not one of category:, list: or host:");
+    } else if (auto known = draft_.categories.index.find(value.substr(9)); known != draft_.categories.index.end()) {
+      set.tags.insert(policy::TagId{known->second});
     } else if (draft_.lists_by_url.empty()) {
       find_name(draft_, draft_.categories, value.substr(9), text.place, diagnostics_);
     }
@@ -207,7 +220,6 @@ void read_groups(const PolicyTree& tree, Draft& draft, Diagnostics& diagnostics)
   auto add = [&](const std::string& name) {
     draft.groups.index.emplace(name, static_cast<std::uint32_t>(draft.snapshot.groups.size()));
     draft.snapshot.groups.emplace_back().name = name;
-    draft.wants_inspection.push_back(false);
     draft.tls_off.push_back(false);
   };
   add("default");

@@ -171,7 +171,7 @@ void check_tls(const std::vector<Placed>& rules, const PolicyTree& tree, const D
     auto found = draft.groups.index.find(member->key);
     if (found == draft.groups.index.end()) continue;
     policy::GroupId group{found->second};
-    bool off = draft.tls_off[group.value], inspected = draft.wants_inspection[group.value];
+    bool off = draft.tls_off[group.value];
     for (const auto& [rule, place] : rules) {
       if (!may_hold_for(rule, group)) continue;
       if (off && needs_name(rule.conditions)) {
@@ -182,9 +182,6 @@ void check_tls(const std::vector<Placed>& rules, const PolicyTree& tree, const D
                     rule.name + "'");
         break;
       }
-      if (inspected && rule.tier == policy::Tier::must && needs_request(rule.conditions))
-        not_enforced(diagnostics, place, "tls = \"inspect\" of group '" + member->key + "'",
-                     "rule '" + rule.name + "' needs it inside TLS", true);
     }
   }
 }

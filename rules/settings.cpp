@@ -24,6 +24,8 @@ std::vector<std::string> needs_restart(const Settings& running, const Settings& 
   compare(running.tls_intercept.ca_cert, wanted.tls_intercept.ca_cert, "tls_intercept.ca_cert");
   compare(running.tls_intercept.ca_key, wanted.tls_intercept.ca_key, "tls_intercept.ca_key");
   compare(running.tls_intercept.trust, wanted.tls_intercept.trust, "tls_intercept.trust");
+  compare(running.portal.http, wanted.portal.http, "portal.http");
+  compare(running.portal.https, wanted.portal.https, "portal.https");
   compare(running.identity.order, wanted.identity.order, "identity.order");
   compare(running.identity.unknown_mac, wanted.identity.unknown_mac, "identity.unknown_mac");
   bool same_radius = running.identity.radius_listen == wanted.identity.radius_listen &&
@@ -33,6 +35,11 @@ std::vector<std::string> needs_restart(const Settings& running, const Settings& 
   compare(running.dns.upstream, wanted.dns.upstream, "dns.upstream");
   compare(running.dns.block_answer, wanted.dns.block_answer, "dns.block_answer");
   return keys;
+}
+
+std::string in_state(const std::string& path, const std::string& state) {
+  constexpr std::string_view usual = "/var/lib/sluice/";
+  return path.starts_with(usual) ? state + "/" + path.substr(usual.size()) : path;
 }
 
 }  // namespace rules

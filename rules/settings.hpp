@@ -50,6 +50,10 @@ struct Settings {
     std::string trust = "system";  // or the path of a bundle
     bool operator==(const TlsIntercept&) const = default;
   } tls_intercept;
+  struct Portal {  // the gateway's own page on its LAN addresses; 0: not there
+    std::uint16_t http = 80, https = 8443;
+    bool operator==(const Portal&) const = default;
+  } portal;
   struct Identity {
     std::vector<std::string> order{"user", "device", "dhcp", "address"};
     std::string unknown_mac;  // a group, or empty: by address
@@ -72,6 +76,9 @@ struct Settings {
     bool operator==(const Limits&) const = default;
   } limits;
 };
+
+// A path whose default lies in the state folder, for another state folder (--state).
+std::string in_state(const std::string& path, const std::string& state);
 
 // Keys outside what a reload may change whose values differ ("network.lan", "daemon.workers"); empty: reloadable.
 std::vector<std::string> needs_restart(const Settings& running, const Settings& wanted);

@@ -179,6 +179,11 @@ void read_tls_intercept(TableReader& reader, Settings::TlsIntercept& out, Diagno
   read_path(reader, "trust", {"system"}, out.trust, diagnostics);
 }
 
+void read_portal(TableReader& reader, Settings::Portal& out, Diagnostics&) {
+  out.http = static_cast<std::uint16_t>(reader.integer("http", 0, 65535).value_or(out.http));
+  out.https = static_cast<std::uint16_t>(reader.integer("https", 0, 65535).value_or(out.https));
+}
+
 void read_limits(TableReader& reader, Settings::Limits& out, Diagnostics&) {
   constexpr std::int64_t most = 10'000'000;
   out.connections = static_cast<std::uint32_t>(reader.integer("connections", 1, most).value_or(out.connections));
@@ -275,7 +280,8 @@ SettingsRead read_settings(const Node& root, Diagnostics& diagnostics) {
   section("log", out.log, read_log);
   section("limits", out.limits, read_limits);
   section_of_later("accounting", out.accounting, defaults.accounting, read_accounting);
-  section_of_later("tls_intercept", out.tls_intercept, defaults.tls_intercept, read_tls_intercept);
+  section("tls_intercept", out.tls_intercept, read_tls_intercept);
+  section("portal", out.portal, read_portal);
   section_of_later("identity", out.identity, defaults.identity,
                    [&](TableReader& reader, Settings::Identity& values, Diagnostics& found) {
                      read_identity(reader, values, read.unknown_mac, found);

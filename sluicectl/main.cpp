@@ -39,6 +39,12 @@ int main(int argc, char** argv) {
                                    {"notes", required_argument, nullptr, of_a_verb},
                                    {"output", required_argument, nullptr, of_a_verb},
                                    {"log", required_argument, nullptr, of_a_verb},
+                                   {"key", required_argument, nullptr, of_a_verb},
+                                   {"days", required_argument, nullptr, of_a_verb},
+                                   {"name", required_argument, nullptr, of_a_verb},
+                                   {"permit", required_argument, nullptr, of_a_verb},
+                                   {"format", required_argument, nullptr, of_a_verb},
+                                   {"next", no_argument, nullptr, of_a_verb},
                                    {nullptr, 0, nullptr, 0}};
   Arguments arguments;
   int which = 0;

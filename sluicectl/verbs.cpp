@@ -13,6 +13,7 @@
 #include "netfilter/policy_route.hpp"
 #include "rules/load.hpp"
 #include "sluicectl/answer.hpp"
+#include "sluicectl/ca_verbs.hpp"
 #include "sluicectl/code_verbs.hpp"
 #include "sluicectl/files.hpp"
 #include "sluicectl/list_verbs.hpp"
@@ -129,6 +130,8 @@ const std::vector<Verb> verbs = {
     {"explain", "--client ADDRESS [--time T] URL|HOST", "who, which rule, which list, and why", explain},
     {"list", "build|lookup|stats|update|rollback ...", "what lists hold, and fetching them", list},
     {"code", "new|list|revoke ...", "codes for rules with action = \"code\"", code},
+    {"ca", "init|show|export|rotate ...", "the local certificate authority", ca},
+    {"bypass", "list|revoke NAME [--client DEVICE]", "names that a device refuses to have decrypted", bypass},
     {"grants", "", "who has been let past a warn or code rule", grants},
     {"replay", "FILE.pcap | --log ACCESS.jsonl", "what a capture or past requests would meet", replay},
     {"reload", "", "the new files go live, or nothing changes", reload},

@@ -20,6 +20,7 @@ Next Http::begin(Flow& flow, bool origin_connected) {
 Next Http::on(Flow& flow, const Received& event) {
   if (event.side == Side::origin) {
     origin_ended_ |= event.ended;
+    origin_truncated_ |= event.truncated;
     return from_origin(flow, event.unconsumed);
   }
   bool has_just_ended = event.ended && !client_ended_;
@@ -54,7 +55,7 @@ Next Http::on(Flow& flow, const Spliced& event) {
   if (event.ended) {  // the end of a body that lasts until the close, or of one that should have been longer: FIN is
                       // both
     origin_ended_ = true;
-    return close(flow);
+    return event.truncated ? reset(flow) : close(flow);
   }
   flow.out.tally().add(Side::client, response_splice_);
   flow.out.read(Side::origin, Read::Mode::stream);
@@ -84,7 +85,6 @@ Next Http::on_refused(Flow& flow) {
 }
 
 Next Http::answer_block_page(Flow& flow, std::size_t unconsumed, std::string_view why) {
-  flow.subject.status = 403;
   const policy::Verdict& verdict = flow.subject.verdict;
   bool may_go_on = verdict.outcome == policy::Outcome::warn || verdict.outcome == policy::Outcome::code;
   std::string html;
@@ -98,7 +98,9 @@ Next Http::answer_block_page(Flow& flow, std::size_t unconsumed, std::string_vie
   PageContext context{
       flow.snapshot(), flow.opening().client, flow.opening().tuple, flow.decision_id(), flow.now(), why, html};
   flow.out.consume(Side::client, unconsumed);
-  flow.out.send(Side::client, block_response(flow.subject, context));
+  Answer answer = block_answer(flow.subject, context);
+  flow.subject.status = answer.status;
+  flow.out.send(Side::client, to_http1(answer, flow.subject.method));
   return close(flow);
 }
 

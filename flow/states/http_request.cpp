@@ -1,6 +1,7 @@
 // The request side of an exchange: head, judgement, body.
 #include "flow/block_page.hpp"
 #include "flow/limits.hpp"
+#include "flow/rewriting.hpp"
 #include "flow/states/states.hpp"
 
 namespace flow {
@@ -14,10 +15,10 @@ bool is_too_large(std::string_view reason) {
 }
 
 // The host that a request without one asks (HTTP/1.0): the address it was sent to, by name of the port it was sent to.
-std::string literal_authority(const base::Endpoint& origin) {
+std::string literal_authority(const base::Endpoint& origin, bool inside_tls) {
   std::string address = origin.address.to_string();
   if (origin.address.is_v6()) address = "[" + address + "]";
-  return origin.port == 80 ? address : address + ":" + std::to_string(origin.port);
+  return origin.port == (inside_tls ? 443 : 80) ? address : address + ":" + std::to_string(origin.port);
 }
 
 // Copies what is judged and logged out of the head. False: the URL cannot be told.
@@ -28,10 +29,10 @@ bool describe(Subject& subject, const RequestHead& head, const base::Endpoint& o
   subject.method = head.method;
   subject.user_agent = head.user_agent;
   std::string literal;
-  if (head.authority.empty()) literal = literal_authority(origin);
+  if (head.authority.empty()) literal = literal_authority(origin, subject.inspected);
   std::string_view authority = head.authority.empty() ? std::string_view(literal) : head.authority;
   std::string_view target = head.method == "CONNECT" ? "/" : head.target;
-  subject.url = proto::http::Url::from_request("http", authority, target);
+  subject.url = proto::http::Url::from_request(subject.inspected ? "https" : "http", authority, target);
   if (!subject.url) return false;
   subject.name = base::DomainName::parse(subject.url->view().host);  // an address literal is no name
   if (subject.name) subject.name_source = policy::NameSource::host;
@@ -74,13 +75,17 @@ Next Http::read_request(Flow& flow, base::Bytes bytes) {
 
 // A request that cannot be read is a subject of its own, too: it has its line in the log.
 void Http::begin_exchange(Flow& flow) {
-  bool refused = flow.subject.stage == policy::Stage::connect && refuses(flow.subject.verdict);
-  policy::Verdict at_connect = flow.subject.verdict;
+  policy::Stage stage = flow.subject.stage;
+  bool refused = (stage == policy::Stage::connect || stage == policy::Stage::hello) && refuses(flow.subject.verdict);
+  policy::Verdict before = flow.subject.verdict;
+  std::string fault = std::move(flow.subject.fault);
   flow.begin_subject();
   flow.subject.protocol = "http";
   flow.subject.stage = policy::Stage::request;
   flow.subject.to_come = {};
-  if (refused) flow.subject.verdict = at_connect;  // which is final (POLICY 4)
+  if (!refused) return;
+  flow.subject.verdict = before;  // which is final (POLICY 4)
+  flow.subject.fault = std::move(fault);
 }
 
 Next Http::start_exchange(Flow& flow, base::Bytes bytes, const RequestHead& head) {
@@ -100,7 +105,7 @@ Next Http::start_exchange(Flow& flow, base::Bytes bytes, const RequestHead& head
   request_body_ = Body(head.body);
   response_ = ResponseSide::head;
   flow.out.consume(Side::client, head.length);
-  std::string text = proto::http::serialize(head);
+  std::string text = head_for_origin(flow, head);
   if (!origin_connected_) {
     held_head_ = std::move(text);
     request_ = RequestSide::held;

@@ -1,5 +1,6 @@
 // The response side of an exchange: interim answers, head, judgement, body.
 #include "flow/limits.hpp"
+#include "flow/rewriting.hpp"
 #include "flow/states/states.hpp"
 
 namespace flow {
@@ -39,7 +40,7 @@ Next Http::read_response(Flow& flow, base::Bytes bytes) {
     if (head.status >= 200 || head.switches_protocol) return start_response(flow, bytes, head);
     if (head.status == 100) awaits_continue_ = false;
     flow.out.consume(Side::origin, head.length);
-    flow.out.send(Side::client, proto::http::serialize(head));
+    flow.out.send(Side::client, head_for_client(flow, head));
     bytes = bytes.subspan(head.length);
   }
 }
@@ -68,7 +69,7 @@ Next Http::start_response(Flow& flow, base::Bytes bytes, const ResponseHead& hea
 
   subject.status = head.status;
   flow.out.consume(Side::origin, head.length);
-  flow.out.send(Side::client, proto::http::serialize(head));
+  flow.out.send(Side::client, head_for_client(flow, head));
   if (head.switches_protocol) return Splicing::begin(flow);  // RFC 9110 7.8: HTTP ends here
   keep_alive_ = keep_alive_ && head.keep_alive;
   response_body_ = Body(head.body);
@@ -82,7 +83,8 @@ Next Http::relay_response_body(Flow& flow, base::Bytes bytes) {
   switch (step.state) {
     case Body::State::more:
       if (!origin_ended_) return stay();
-      return close(flow);  // until_close: the end of the body; else it is too short, and its framing shows that
+      // until_close: the end of the body; else it is too short, and its framing shows that.
+      return origin_truncated_ && response_body_.lasts_until_close() ? reset(flow) : close(flow);
     case Body::State::splice:
       response_ = ResponseSide::spliced_body;
       response_splice_ = step.splice;

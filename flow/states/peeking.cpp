@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "flow/limits.hpp"
+#include "flow/tls_plan.hpp"
 #include "flow/states/states.hpp"
 #include "proto/http/sniff.hpp"
 #include "proto/tls/client_hello.hpp"
@@ -85,8 +86,26 @@ Next Peeking::read_hello(Flow& flow, base::Bytes stream, bool ended) {
     return alert(flow, stream.size(), proto::tls::AlertDescription::decode_error);
   }
   flow.adopt_hello(*hello);
-  if (refuses(subject.verdict) || flow.judge())  // a refusal at connect is final (POLICY 4)
+  bool refused_at_connect = refuses(subject.verdict);  // which is final (POLICY 4)
+  TlsPlan plan = plan_tls(flow, *hello);
+  if (plan.inspect && !refused_at_connect) subject.to_come = {.url = true, .response = true};
+  if (refused_at_connect || flow.judge()) {
+    if (plan.may_show_page) return Securing::show_refusal(flow, plan.target, origin_connected_);
     return alert(flow, stream.size(), proto::tls::AlertDescription::access_denied);
+  }
+  if (plan.refuse) {
+    flow.refuse(policy::Reason::not_enrolled);
+    return alert(flow, stream.size(), proto::tls::AlertDescription::access_denied);
+  }
+  // The categories, which are known only now, may spare it.
+  if (plan.inspect && policy::contains(flow.group().tls_skip, subject.verdict.categories,
+                                       subject.name ? &*subject.name : nullptr)) {
+    plan.inspect = false;
+    subject.spared = "skip";
+    subject.to_come = {};
+    if (flow.judge()) return alert(flow, stream.size(), proto::tls::AlertDescription::access_denied);
+  }
+  if (plan.inspect) return Securing::begin(flow, std::move(plan.target), origin_connected_, hello->stream_length);
   return Connecting::begin(flow, origin_connected_, hello->stream_length);
 }
 

@@ -38,6 +38,12 @@ Next StateBase::on(Flow&, const Connected&) {
 Next StateBase::on(Flow& flow, const ConnectFailed&) {
   return reset(flow, "origin_unreachable");
 }
+Next StateBase::on(Flow&, const Secured&) {
+  return stay();
+}
+Next StateBase::on(Flow& flow, const TlsFailed&) {
+  return reset(flow);
+}
 Next StateBase::on(Flow&, const Spliced&) {
   return stay();
 }
@@ -49,6 +55,9 @@ Next StateBase::on(Flow& flow, const Expired&) {
 }
 Next StateBase::on_refused(Flow& flow) {
   return reset(flow);
+}
+Next StateBase::on_policy_changed(Flow&) {
+  return stay();
 }
 
 }  // namespace flow

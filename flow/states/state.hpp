@@ -24,11 +24,15 @@ struct StateBase {
   Next on(Flow& flow, const Received& event);
   Next on(Flow& flow, const Connected& event);
   Next on(Flow& flow, const ConnectFailed& event);  // the origin's refusal becomes ours: RST (FACTS 4)
+  Next on(Flow& flow, const Secured& event);
+  Next on(Flow& flow, const TlsFailed& event);
   Next on(Flow& flow, const Spliced& event);
   Next on(Flow& flow, const Aborted& event);  // a reset of one leg is a reset of both
   Next on(Flow& flow, const Expired& event);
   // The policy has changed and now refuses the flow, which is running.
   Next on_refused(Flow& flow);
+  // It has changed and does not.
+  Next on_policy_changed(Flow& flow);
 };
 
 }  // namespace flow

@@ -17,6 +17,7 @@ dies before the origin:
 from __future__ import annotations
 
 import shutil
+import socket
 from pathlib import Path
 
 from namespace import Namespace, next_serial, scratch_directory, sweep, veth
@@ -116,7 +117,8 @@ class Lab:
         # What `ip netns exec NAME curl https://www.allowed.test/` resolves by.
         directory = Path("/etc/netns") / namespace.name
         directory.mkdir(parents=True)
-        (directory / "hosts").write_text("127.0.0.1 localhost\n" + "".join(
+        # (Its own name, too: libraries look it up, and there is no resolver.)
+        (directory / "hosts").write_text(f"127.0.0.1 localhost {socket.gethostname()}\n" + "".join(
             f"{address('wan', 2, family)} {' '.join(NAMES)}\n" for family in FAMILIES))
         return Host(namespace, network, number)
 

@@ -58,7 +58,7 @@ class Nginx:
         with open(directory / "www" / "big", "wb") as big:
             big.truncate(BIG)  # sparse
         hosts = [f"[{a}]" if ":" in a else a for a in addresses]
-        listens = "\n".join(f"    listen {h}:80 backlog=4096; listen {h}:443 ssl backlog=4096;" for h in hosts)
+        listens = "\n".join(f"    listen {h}:80 backlog=4096; listen {h}:443 ssl http2 backlog=4096;" for h in hosts)
         (directory / "nginx.conf").write_text(f"""
 daemon off; master_process off; pid nginx.pid; error_log error.log;
 events {{ worker_connections 8192; }}
@@ -140,6 +140,11 @@ class Peer:
             pass
         self._listener.close()
         for sock in self.sockets:
+            # A handler that waits in recv() keeps the socket open beyond close(): its peer would hear nothing of the end.
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
             sock.close()
 
     def __enter__(self):

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from namespace import wait_until
+from origin import authority
 
 BINARIES = Path(os.environ.get("SLUICE_BIN") or Path(__file__).resolve().parents[2] / "build" / "release" / "bin")
 SLUICED, SLUICECTL = str(BINARIES / "sluiced"), str(BINARIES / "sluicectl")
@@ -65,8 +66,9 @@ class Sluice:
             self.sections.setdefault(name, {}).update(keys)
         for name, text in (LISTS | (lists or {})).items():
             (self.config / "lists" / name).write_text(text)
-        self.write(policy)
         self.process: subprocess.Popen | None = None
+        self.ca_pem = self.directory / "state" / "ca" / "ca.crt"
+        self.write(policy)
         lab.sluices.append(self)
         if start:
             self.start()
@@ -76,9 +78,21 @@ class Sluice:
     def write(self, policy: str | None = None, **sections):
         for name, keys in sections.items():
             self.sections.setdefault(name, {}).update(keys)
-        (self.config / "sluice.toml").write_text(toml(self.sections))
         if policy is not None:
             (self.config / "policy.toml").write_text(policy)
+            if ("inspect" in policy or "https" in policy) and not self.ca_pem.exists():
+                self.make_ca()
+        (self.config / "sluice.toml").write_text(toml(self.sections))
+
+    def make_ca(self, *arguments: str):
+        """As an admin does; origins are verified against the lab's own authority."""
+        self.sections.setdefault("tls_intercept", {}).setdefault("trust", str(authority() / "ca.crt"))
+        done = self.ca("init", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def ca(self, *arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run([SLUICECTL, "ca", *arguments, "--config", str(self.config), "--state",
+                               str(self.directory / "state")], capture_output=True, text=True)
 
     @property
     def log_text(self) -> str:

@@ -112,7 +112,7 @@ TEST(PlanDiversion, SaysWhatTheRulesetMustKnowOfEachGroup) {
   snapshot.groups[2].quic = policy::QuicMode::allow;
   snapshot.groups[3].tls = policy::TlsMode::off;
   snapshot.groups[3].quic = policy::QuicMode::block;
-  snapshot.groups[4].wants_inspection = true;
+  snapshot.groups[4].tls = policy::TlsMode::inspect;
   snapshot.groups[5].wants_page = true;
   struct Row {
     Tls tls;

@@ -41,6 +41,20 @@ INSTANTIATE_TEST_SUITE_P(
          "policy.toml:6:11: error: 'members' is an integer, expected an array of strings\n"},
         {"[group.a]\nsafe_search = 'yes'\n",
          "policy.toml:6:15: error: 'safe_search' is a string, expected true or false\n"},
+        {"[group.a]\nyoutube = 'on'\n",
+         "policy.toml:6:11: error: unknown value 'on', expected \"off\", \"moderate\" or \"strict\"\n"},
+        {"[group.a]\ntenant = { google = [\"b.example\\r\\nX: y\"], microsof = 'c' }\n",
+         "policy.toml:6:22: error: 'b.example\r\nX: y' is not a host name; a tenant is a domain or "
+         "'consumer_accounts'\n"
+         "policy.toml:6:44: error: unknown key 'microsof', did you mean 'microsoft' or 'microsoft_context'? Expected "
+         "one "
+         "of google, microsoft or microsoft_context\n"},
+        {"[group.a.tenant]\nmicrosoft_context = '72f988bf-86f1-41af-91ab-2d7cd011db47'\n",
+         "policy.toml:6:21: error: 'microsoft_context' says who asks; 'microsoft' must say who may sign in\n"},
+        {"[group.a.tenant]\nmicrosoft = 5\nmicrosoft_context = 'school.example'\n",
+         "policy.toml:6:13: error: 'microsoft' is an integer, expected an array of strings\n"
+         "policy.toml:7:21: error: 'school.example' is not a directory ID, expected "
+         "\"72f988bf-86f1-41af-91ab-2d7cd011db47\"\n"},
         {"group.a = 3\n", "policy.toml:5:11: error: 'a' is an integer, expected a table\n"},
         {"[rule]\nname = 'x'\n", "policy.toml:5:1: error: 'rule' is a table, expected [[rule]] with double brackets\n"},
         {"x = [1,\n", "policy.toml:5:9: error: encountered end-of-file\n"},

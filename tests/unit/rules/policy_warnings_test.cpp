@@ -27,9 +27,6 @@ TEST(PolicyWarnings, KeysOfAGroupThatAreNotEnforcedAreNamedOnce) {
                 .said,
             warn("2:7", "tls = \"inspect\"" + build + ": treated as \"sni\", nothing is decrypted") +
                 warn("3:1", "'tls_skip'" + build + ": nothing is decrypted") +
-                warn("4:1", "'safe_search'" + build + ": search engines are not asked for it") +
-                warn("5:1", "'youtube'" + build + ": videos are not restricted") +
-                warn("6:1", "'tenant'" + build + ": nothing is decrypted") +
                 warn("8:1", "'dns'" + build + ": DNS is left alone") +
                 warn("9:1", "'shape'" + build + ": bandwidth is not limited") +
                 warn("10:1", "'block_page'" + build + ": TLS connections are closed with an alert") +

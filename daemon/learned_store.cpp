@@ -1,0 +1,116 @@
+#include "daemon/learned_store.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/sys/memory_file.hpp"
+#include "base/text.hpp"
+#include "daemon/log.hpp"
+
+namespace sluiced {
+namespace {
+
+using control::Json;
+using control::Reply;
+
+constexpr std::size_t most_devices = 4096, most_bypasses = 10000;
+
+std::int64_t seconds_of(base::WallTime time) {
+  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+}
+
+std::string argument(const control::Request& request, const char* key) {
+  auto found = request.args.find(key);
+  return found == request.args.end() ? std::string{} : found->second;
+}
+
+}  // namespace
+
+LearnedStore::LearnedStore(std::string folder) : folder_(std::move(folder)) {
+  base::sys::UniqueFd file(::open((folder_ + "/learned.json").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return;
+  auto text = base::sys::MappedFile::map(file.get());
+  if (!text) return;
+  try {
+    Json all = Json::parse(base::as_text(text->bytes()));
+    enrolled_ = all.at("enrolled").get<std::vector<std::string>>();
+    for (const Json& each : all.at("bypasses")) bypasses_.push_back({each.at("device"), each.at("name"), each.at("until")});
+  } catch (const Json::exception& error) {
+    logging::warning(folder_ + "/learned.json is damaged, and begins anew: " + error.what());
+    enrolled_.clear();
+    bypasses_.clear();
+  }
+}
+
+void LearnedStore::learn(const std::string& lines) {
+  auto fields = base::split(lines, '\n');
+  if (fields.size() < 2) return;
+  std::string device(fields[1]);
+  auto known = std::find(enrolled_.begin(), enrolled_.end(), device);
+  if (fields[0] == "enrolled" && known == enrolled_.end()) {
+    if (enrolled_.size() >= most_devices) enrolled_.erase(enrolled_.begin());
+    enrolled_.push_back(device);
+  } else if (fields[0] == "lost" && known != enrolled_.end()) {
+    enrolled_.erase(known);
+  } else if (fields[0] == "bypass" && fields.size() == 4) {
+    auto until = base::parse_number(fields[3], 1ull << 40);
+    std::string name(fields[2]);
+    std::erase_if(bypasses_, [&](const Bypass& each) { return each.device == device && each.name == name; });
+    if (!until || bypasses_.size() >= most_bypasses) return;
+    bypasses_.push_back({device, name, static_cast<std::int64_t>(*until)});
+  } else {
+    return;
+  }
+  save();
+}
+
+Reply LearnedStore::answer(const control::Request& request, const std::string& who, base::WallTime now, bool& changed) {
+  std::erase_if(bypasses_, [&](const Bypass& each) { return each.until <= seconds_of(now); });
+  if (request.verb == "bypass list") {
+    Reply reply;
+    reply.data = to_json();
+    for (const Bypass& each : bypasses_)
+      reply.text += each.name + "  for " + each.device + ", " + std::to_string((each.until - seconds_of(now)) / 3600) +
+                    " h left\n";
+    if (bypasses_.empty()) reply.text = "nothing is left undecrypted because a device asked for it\n";
+    reply.text += std::to_string(enrolled_.size()) + " devices trust the local CA\n";
+    return reply;
+  }
+  std::string name = argument(request, "name"), device = argument(request, "client");
+  if (request.verb != "bypass revoke" || name.empty())
+    return {2, "sluicectl: no such verb\n", {{"error", "no such verb"}}};
+  std::size_t count = std::erase_if(bypasses_, [&](const Bypass& each) {
+    return each.name == name && (device.empty() || each.device == device);
+  });
+  if (count == 0) return {1, "sluicectl: no bypass for '" + name + "'\n", {{"error", "not found"}}};
+  changed = true;
+  save();
+  logging::notice("bypass for " + name + " revoked by " + who);
+  return {0, std::to_string(count) + " revoked; new connections are decrypted again\n", {{"revoked", count}}};
+}
+
+std::string LearnedStore::for_gateway(base::WallTime now) {
+  std::erase_if(bypasses_, [&](const Bypass& each) { return each.until <= seconds_of(now); });
+  return to_json().dump();
+}
+
+Json LearnedStore::to_json() const {
+  Json bypasses = Json::array();
+  for (const Bypass& each : bypasses_)
+    bypasses.push_back({{"device", each.device}, {"name", each.name}, {"until", each.until}});
+  return {{"enrolled", enrolled_}, {"bypasses", std::move(bypasses)}};
+}
+
+void LearnedStore::save() {
+  std::string temporary = folder_ + "/learned.json.new", text = to_json().dump();
+  base::sys::UniqueFd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  bool written = file && ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+                 fsync(file.get()) == 0 && rename(temporary.c_str(), (folder_ + "/learned.json").c_str()) == 0;
+  if (!written) logging::warning("cannot keep " + folder_ + "/learned.json: " + std::strerror(errno));
+}
+
+}  // namespace sluiced
