@@ -281,13 +281,16 @@ client_idle_pconn_timeout 300 seconds
 """
 
     def _launch(self):
-        self.directory.chmod(0o777)  # squid writes there as its own user
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                         "-subj", "/CN=bench", "-keyout", "squid.key", "-out", "squid.crt"],
                        cwd=self.directory, check=True, capture_output=True)
         self._file("squid.pem", (self.directory / "squid.crt").read_text() + (self.directory / "squid.key").read_text())
         self._file("hosts", f"{ORIGIN} {ALLOWED} {BLOCKED}\n")
-        config = self._file("squid.conf", self.CONFIG.format(workers=os.cpu_count(), directory=self.directory))
+        return self._run_squid(self.CONFIG.format(workers=os.cpu_count(), directory=self.directory))
+
+    def _run_squid(self, text: str) -> subprocess.Popen:
+        self.directory.chmod(0o777)  # squid writes there as its own user
+        config = self._file("squid.conf", text)
         # Its workers meet at fixed places, so it gets places of its own. (`ip netns exec` has made a mount namespace.)
         process = self.gateway.popen("sh", "-c", "mount -t tmpfs tmpfs /dev/shm && mount -t tmpfs tmpfs /run && "
                                      f"mkdir -m 777 /run/squid && exec squid --foreground -f {config}",

@@ -16,22 +16,12 @@
 // so neither end touches the bytes. Everything else is one thread and one epoll. Each client prints one line of JSON.
 // Any failure ends the program with a message: a benchmark with errors in it is no benchmark.
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/epoll.h>
+#include "bench/load.hpp"
+
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/sendfile.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -41,45 +31,11 @@
 
 namespace {
 
-constexpr int batch = 256;               // events taken at once
-constexpr std::size_t page_size = 1024;  // the body of a short answer
-constexpr std::size_t initials = 2;      // datagrams that carry one QUIC hello
+using namespace load;
+
+constexpr std::size_t initials = 2;  // datagrams that carry one QUIC hello
 constexpr std::string_view request =
     "GET /page HTTP/1.1\r\nHost: www.allowed.test\r\nUser-Agent: bench_load\r\nAccept: */*\r\n\r\n";
-
-[[noreturn]] void fail(const char* what) {
-  std::fprintf(stderr, "bench_load: %s: %s\n", what, std::strerror(errno));
-  std::exit(1);
-}
-template <typename T>
-T must(T result, const char* what) {
-  if (result < 0) fail(what);
-  return result;
-}
-
-struct Address {
-  sockaddr_storage storage{};
-  socklen_t length = 0;
-};
-Address parse_address(const char* text, const char* port) {
-  Address address;
-  const auto number = htons(static_cast<std::uint16_t>(std::atoi(port)));
-  auto* v4 = reinterpret_cast<sockaddr_in*>(&address.storage);
-  auto* v6 = reinterpret_cast<sockaddr_in6*>(&address.storage);
-  if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = number;
-    address.length = sizeof *v4;
-  } else if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) {
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = number;
-    address.length = sizeof *v6;
-  } else {
-    errno = EINVAL;
-    fail(text);
-  }
-  return address;
-}
 
 int listener(const Address& address, int kind = SOCK_STREAM) {
   const int fd = must(socket(address.storage.ss_family, kind, 0), "socket");
@@ -92,15 +48,6 @@ int listener(const Address& address, int kind = SOCK_STREAM) {
   return fd;
 }
 
-int dial(const Address& address, bool blocking) {
-  const int fd = must(socket(address.storage.ss_family, SOCK_STREAM | (blocking ? 0 : SOCK_NONBLOCK), 0), "socket");
-  const int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length) < 0 && errno != EINPROGRESS)
-    fail("connect");
-  return fd;
-}
-
 std::string read_file(const char* path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) fail(path);
@@ -109,10 +56,6 @@ std::string read_file(const char* path) {
 
 void send_all(int fd, std::string_view bytes) {  // small enough for any send buffer
   if (send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size())) fail("send");
-}
-
-double since(std::chrono::steady_clock::time_point begun) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
 }
 
 // --- bulk ---------------------------------------------------------------------------------------------------------
@@ -157,31 +100,6 @@ int client_bulk(const Address& address, const std::string& hello, std::uint64_t 
 }
 
 // --- the rest: one epoll loop ---------------------------------------------------------------------------------------
-
-class Poller {
- public:
-  Poller() : fd_(must(epoll_create1(0), "epoll_create1")) {}
-  void add(int fd, std::uint32_t events) const {
-    epoll_event event{events, {.fd = fd}};
-    must(epoll_ctl(fd_, EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
-  }
-  void change(int fd, std::uint32_t events) const {
-    epoll_event event{events, {.fd = fd}};
-    must(epoll_ctl(fd_, EPOLL_CTL_MOD, fd, &event), "epoll_ctl");
-  }
-  template <typename Handler>
-  void wait(Handler&& handle) {
-    // 30 s without any news is a stall, and an error.
-    const int count = epoll_wait(fd_, events_, batch, 30'000);
-    if (count == 0) errno = ETIMEDOUT;
-    if (count == 0 || (count < 0 && errno != EINTR)) fail("epoll_wait");
-    for (int i = 0; i < count; ++i) handle(events_[i].data.fd, events_[i].events);
-  }
-
- private:
-  int fd_;
-  epoll_event events_[batch];
-};
 
 int serve_small(const Address& address, std::string_view mode) {
   const std::string page(page_size, 'p');
@@ -420,10 +338,7 @@ int client_quic(const Address& address, const std::string& datagrams, long count
 }  // namespace
 
 int main(int argc, char** argv) {
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
+  raise_limits();
 
   const std::vector<const char*> arguments(argv + 1, argv + argc);
   const std::string_view mode = arguments.empty() ? "" : arguments[0];

@@ -52,6 +52,7 @@ class Meter:
         return (sum(map(cpu_of, self._pids)), sum(map(cpu_of, self._threads)), machine_busy(), time.monotonic())
 
     def __exit__(self, *_):
+        self._pids = sorted({*self._pids, *self._lane.pids()})  # a helper that was started meanwhile is all the lane's
         self.process, self.kernel, self.busy, self.seconds = (
             after - before for before, after in zip(self._before, self._read()))
 

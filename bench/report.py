@@ -23,10 +23,10 @@ ROWS = (  # row, figure, key of the whole lane, key of the gateway's processes, 
 HEAD = ("figure", "lane", "gateway", "process", "whole lane", "spread", "unit")
 
 
-def medians_of(samples: dict, lanes: list[str]) -> dict:
+def medians_of(samples: dict, lanes: list[str], rows=ROWS) -> dict:
     """{row: {lane: medians}}. `gateway` = the whole lane less the whole of `direct`."""
     medians: dict = {}
-    for row, figure, whole, own, unit, _ in ROWS:
+    for row, figure, whole, own, unit, _ in rows:
         taken = {lane: samples[lane][figure] for lane in lanes if samples[lane].get(figure)}
         base = statistics.median(sample[whole] for sample in taken["direct"]) if "direct" in taken else None
         for lane, of_lane in taken.items():
@@ -43,9 +43,9 @@ def medians_of(samples: dict, lanes: list[str]) -> dict:
     return medians
 
 
-def table(medians: dict) -> str:
+def table(medians: dict, which=ROWS) -> str:
     rows = [HEAD]
-    for row, _, _, _, unit, decimals in ROWS:
+    for row, _, _, _, unit, decimals in which:
         if row in medians:
             rows.append(())
         for lane, of_lane in medians.get(row, {}).items():
@@ -72,7 +72,7 @@ def machine(lanes: list[str]) -> dict:
         return done.stdout.partition("\n")[0].strip()
 
     asked = {"haproxy": ("haproxy", "-v"), "nginx-stream": ("nginx", "-v"), "squid": ("squid", "-v"),
-             "sluice": (SLUICED, "--version")}
+             "sslsplit": ("sslsplit", "-V"), "e2guardian": ("e2guardian", "-v"), "sluice": (SLUICED, "--version")}
     return {"kernel": platform.release(), "cpu": field("/proc/cpuinfo", "model name"), "cpus": os.cpu_count(),
             "memory": field("/proc/meminfo", "MemTotal"),
             "system": platform.freedesktop_os_release().get("PRETTY_NAME", "unknown"),

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "base/text.hpp"
+#include "policy/conditions.hpp"
 #include "policy/explain.hpp"
 #include "policy/names.hpp"
 #include "policy/schedule.hpp"
@@ -105,6 +106,33 @@ std::int64_t seconds(base::WallTime time) {
   return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
 }
 
+struct Decryption {
+  bool yes = false;
+  std::string why;  // for the tls line
+};
+
+Decryption decrypts(const ExplainInput& input, const policy::Group& group, const policy::TagSet& held,
+                    const base::DomainName* name) {
+  using Device = ExplainInput::Device;
+  if (group.tls != policy::TlsMode::inspect)
+    return {false, "not decrypted: tls = " + in_quotes(policy::to_string(group.tls))};
+  if (policy::contains(group.tls_skip, held, name))
+    return {false, "not decrypted: tls_skip, or a shipped no_decrypt category"};
+  if (input.bypassed) return {false, "not decrypted: this device refuses it for this name (sluicectl bypass list)"};
+  if (group.not_enrolled == policy::NotEnrolled::inspect) return {true, "decrypted"};
+  switch (input.device) {
+    case Device::trusts_ca:
+      return {true, "decrypted: this device trusts the local CA"};
+    case Device::does_not:
+      return {false, group.not_enrolled == policy::NotEnrolled::refuse
+                         ? "refused: this device does not trust the local CA (not_enrolled = \"refuse\")"
+                         : "not decrypted: this device is not known to trust the local CA (not_enrolled = \"sni\")"};
+    case Device::unknown:
+      break;
+  }
+  return {true, "decrypted, if the device trusts the local CA"};
+}
+
 }  // namespace
 
 Reply explain(const ExplainInput& input) {
@@ -138,7 +166,27 @@ Reply explain(const ExplainInput& input) {
     http.explanation = policy::explain(snapshot, request);
     http.judged = true;
   }
-  if (group.tls != policy::TlsMode::off) {
+  Decryption decryption = decrypts(input, group, policy::held_tags(snapshot.index, facts), facts.name);
+  if (group.tls != policy::TlsMode::off && decryption.yes) {
+    // The hello is judged first, and its refusals are final; then every request inside.
+    policy::Facts hello = facts;
+    hello.stage = policy::Stage::hello;
+    hello.tuple.origin.port = has_port ? view.port : 443;
+    hello.name_source = name ? policy::NameSource::sni : policy::NameSource::none;
+    hello.to_come = {.url = true, .response = true};
+    https.explanation = policy::explain(snapshot, hello);
+    if (!refuses(https.explanation.verdict.outcome)) {
+      policy::Facts request = facts;
+      request.stage = policy::Stage::request;
+      request.tuple.origin.port = hello.tuple.origin.port;
+      request.name_source = name ? policy::NameSource::host : policy::NameSource::none;
+      request.url = &view;
+      request.method = "GET";
+      request.to_come.response = true;
+      https.explanation = policy::explain(snapshot, request);
+    }
+    https.judged = true;
+  } else if (group.tls != policy::TlsMode::off) {
     policy::Facts hello = facts;
     hello.stage = policy::Stage::hello;
     hello.tuple.origin.port = has_port ? view.port : 443;
@@ -193,6 +241,7 @@ Reply explain(const ExplainInput& input) {
   line("time", format_time(input.time, snapshot.zone) + " " + snapshot.zone.name +
                    "; active schedules: " + (active_words.empty() ? "none" : active_words));
   line("target", url->to_string());
+  line("tls", decryption.why);
   Json origins = Json::array();
   bool first = true;
   for (const policy::ListOrigin& origin : http.explanation.origins) {
@@ -226,6 +275,8 @@ Reply explain(const ExplainInput& input) {
                 {"interface", input.client.interface},
                 {"group", group.name},
                 {"tls", policy::to_string(group.tls)},
+                {"decrypted", decryption.yes},
+                {"decryption", decryption.why},
                 {"time", format_time(input.time, snapshot.zone)},
                 {"zone", snapshot.zone.name},
                 {"schedules", std::move(active)},

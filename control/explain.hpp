@@ -19,6 +19,9 @@ struct ExplainInput {
   base::WallTime clock_trusted_since;
   std::string target;       // "https://example.org/x", "example.org"
   bool kernel_lane = true;  // without it QUIC cannot be judged by name
+  // What is known of the device and our CA; from files nothing is, and a device is taken for one that trusts it.
+  enum class Device { unknown, trusts_ca, does_not } device = Device::unknown;
+  bool bypassed = false;  // it refuses to have this name decrypted
 };
 
 // Exit 1 when the target would be refused (as its scheme says; without one, over HTTPS), 2 when it is no target.

@@ -35,7 +35,8 @@ base::Result<Authority> open_authority(const rules::Settings& settings, const st
   authority.key = std::move(*key);
   authority.certificate = open_file(paths.certificate);
   auto current = tls_intercept::read_certificate_file(paths.certificate);
-  if (!current || !authority.certificate) return base::malformed("cannot read the CA's certificate " + paths.certificate);
+  if (!current || !authority.certificate)
+    return base::malformed("cannot read the CA's certificate " + paths.certificate);
 
   std::string kinds = "current", certificates = *current + (current->ends_with('\n') ? "" : "\n");
   for (const char* kind : {"next", "previous"}) {
@@ -44,6 +45,7 @@ base::Result<Authority> open_authority(const rules::Settings& settings, const st
     kinds += std::string(" ") + kind;
     certificates += *other;
   }
+  authority.current = *current;
   authority.text = kinds + "\n" + certificates;
 
   bool system = chosen.trust == "system";

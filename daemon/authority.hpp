@@ -14,6 +14,7 @@ namespace sluiced {
 struct Authority {
   base::sys::UniqueFd certificate, key;
   base::sys::UniqueFd trust;  // the bundle that origins are verified against
+  std::string current;        // the CA's certificate, PEM
   std::string text;           // for MessageType::authorities
 };
 

@@ -15,16 +15,16 @@
 namespace sluiced {
 namespace {
 
-constexpr long time_limit = 8;               // seconds
+constexpr long time_limit = 8;                 // seconds
 constexpr std::size_t size_limit = 64 * 1024;  // bytes
 
 const std::vector<base::IpPrefix>& special() {
   static const std::vector<base::IpPrefix> all = [] {
     std::vector<base::IpPrefix> prefixes;
-    for (const char* text :
-         {"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
-          "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3", "::/3",
-          "4000::/2", "8000::/1", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"})
+    for (const char* text : {"0.0.0.0/8",       "10.0.0.0/8",     "100.64.0.0/10", "127.0.0.0/8",    "169.254.0.0/16",
+                             "172.16.0.0/12",   "192.0.0.0/24",   "192.0.2.0/24",  "192.168.0.0/16", "198.18.0.0/15",
+                             "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",   "::/3",           "4000::/2",
+                             "8000::/1",        "2001::/23",      "2001:db8::/32", "2002::/16",      "3fff::/20"})
       if (auto prefix = base::IpPrefix::parse(text)) prefixes.push_back(*prefix);
     return prefixes;
   }();

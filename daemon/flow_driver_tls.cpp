@@ -17,8 +17,7 @@ using Tls = tls_intercept::TlsEnd::State;
 void FlowDriver::connect_tls(const flow::ConnectTls& how) {
   tls_name_ = how.name;
   auto ssl = worker_.interception()->contexts().to_origin(
-      {how.name, how.alpn,
-       tls_intercept::session_key(how.name, machine_.opening().tuple.origin.to_string(), how.alpn)},
+      {how.name, how.alpn, tls_intercept::session_key(how.name, machine_.opening().tuple.origin.to_string(), how.alpn)},
       worker_.seconds());
   origin_.handshaking = true;
   origin_.readable = true;
@@ -69,7 +68,7 @@ void FlowDriver::hang_up() {
 
 // Goes on with a handshake as far as the socket lets it. True: it has come to its end, one way or the other.
 bool FlowDriver::shake_hands(Leg& with) {
-  if (with.side == flow::Side::client && accept_) return false;  // waits for its leaf
+  if (with.side == flow::Side::client && accept_) return false;      // waits for its leaf
   if (with.side == flow::Side::origin && number != 0) return false;  // waits for an intermediate
   if (!with.tls) {
     tls_failed(with, with.side == flow::Side::client ? Why::no_leaf : Why::handshake, "TLS cannot be set up here");

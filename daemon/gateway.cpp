@@ -432,7 +432,8 @@ void Gateway::answer(const std::string& query) {
                    build_date(),
                    warnings_,
                    kernel_flows_ ? &*kernel_flows_ : nullptr,
-                   grants_};
+                   grants_,
+                   interception_.get()};
   std::string reply = answer_query(view, query.substr(line_end + 1));
   std::lock_guard lock(keeper_mutex_);
   if (keeper_) keeper_.send(MessageType::reply, number + "\n" + reply);

@@ -8,6 +8,7 @@
 #include "control/explain.hpp"
 #include "control/protocol.hpp"
 #include "policy/names.hpp"
+#include "proto/http/url.hpp"
 
 namespace sluiced {
 namespace {
@@ -114,7 +115,12 @@ Reply status(const GatewayView& view, const control::Request& request) {
   });
   bool clock_wrong = view.now < view.build_date;
 
+  Json interception = nullptr;  // no CA
+  if (view.interception != nullptr)
+    interception =
+        view.interception->to_json(std::chrono::floor<std::chrono::seconds>(view.now).time_since_epoch().count());
   Json data = {{"version", SLUICE_VERSION},
+               {"interception", interception},
                {"uptime_s", uptime},
                {"policy", view.snapshot->digest},
                {"rules", view.snapshot->rules.size()},
@@ -153,6 +159,11 @@ Reply status(const GatewayView& view, const control::Request& request) {
   } else {
     text += "kernel lane  off\n";
   }
+  if (!interception.is_null())
+    text += "inspection   " + std::to_string(interception["enrolled"].size()) + " devices trust the local CA, " +
+            std::to_string(interception["bypasses"].get<std::size_t>()) + " bypasses, " +
+            std::to_string(interception["leaves_minted"].get<std::uint64_t>()) + " certificates signed" +
+            (interception["signer"].get<bool>() ? "" : "; the signer is not there") + "\n";
   if (!view.heartbeat_complaint.empty()) text += "heartbeat    " + view.heartbeat_complaint + "\n";
   if (lost != 0) text += "access log   " + std::to_string(lost) + " lines lost\n";
   if (std::string trouble = argument("list_trouble"); !trouble.empty()) {
@@ -244,8 +255,15 @@ Reply explain(const GatewayView& view, const control::Request& request) {
   sighting.interface = view.sightings->interface_of(*address);
   policy::Client client = view.snapshot->clients.identify(sighting);
   view.grants.look_up(*view.snapshot, client, time);
-  return control::explain(
-      {*view.snapshot, std::move(client), time, view.build_date, argument("target"), view.kernel_flows != nullptr});
+  control::ExplainInput input{*view.snapshot,  std::move(client),  time,
+                              view.build_date, argument("target"), view.kernel_flows != nullptr};
+  if (view.interception != nullptr) {
+    using Device = control::ExplainInput::Device;
+    input.device = view.interception->enrolled(input.client) ? Device::trusts_ca : Device::does_not;
+    if (auto url = proto::http::Url::parse(input.target))
+      input.bypassed = view.interception->bypassed(input.client, std::string(url->view().host), time);
+  }
+  return control::explain(input);
 }
 
 Reply grants(const GatewayView& view) {

@@ -23,7 +23,7 @@ using control::Json;
 using control::Reply;
 
 constexpr base::Duration first_retry = 1min;
-constexpr std::size_t most_issuers = 16;  // threads, until all of them have ended
+constexpr std::size_t most_issuers = 16;    // threads, until all of them have ended
 constexpr off_t longest_history = 1 << 20;  // of updates.jsonl; then it begins anew and the old one is kept beside it
 
 std::string time_text(base::WallTime time) {

@@ -8,10 +8,10 @@
 namespace sluiced {
 namespace {
 
-constexpr std::size_t most_pending = 2000;            // leaves asked for at once
-constexpr std::int64_t signer_patience = 5;           // seconds
+constexpr std::size_t most_pending = 2000;   // leaves asked for at once
+constexpr std::int64_t signer_patience = 3;  // seconds
 constexpr std::int64_t helper_patience = 12;
-constexpr std::int64_t ticket_life = 6 * 3600;        // seconds that session ticket keys are used
+constexpr std::int64_t ticket_life = 6 * 3600;  // seconds that session ticket keys are used
 constexpr std::int64_t no_issuer_life = 600;
 constexpr std::int64_t asks_life = 86400;
 constexpr std::size_t most_asks = 5000;
@@ -80,21 +80,10 @@ std::string Interception::authority_file(Form form) const {
 // --- the signer
 
 void Interception::adopt_signer(Channel signer) {
-  fail_all_leaves();
   std::lock_guard lock(mutex_);
   signer_ = std::move(signer);
   signer_.send(MessageType::leaf_key, tls_intercept::public_key_der(leaf_key_.get()));
-}
-
-void Interception::fail_all_leaves() {
-  std::map<std::uint64_t, Pending> failed;
-  {
-    std::lock_guard lock(mutex_);
-    failed.swap(pending_);
-    by_key_.clear();
-  }
-  for (auto& [number, each] : failed)
-    for (Answered& answered : each.waiting) answered({});
+  for (const auto& [number, each] : pending_) signer_.send(MessageType::sign, std::to_string(number) + each.request);
 }
 
 bool Interception::hear_signer() {
@@ -108,10 +97,7 @@ bool Interception::hear_signer() {
       if (state == Channel::State::closed) signer_.close();
     }
     if (state == Channel::State::empty) return true;
-    if (state == Channel::State::closed) {
-      fail_all_leaves();
-      return false;
-    }
+    if (state == Channel::State::closed) return false;  // what was asked waits a moment for the next one
     if (message.type != MessageType::leaf) continue;
     std::size_t line_end = message.text.find('\n');
     auto number = base::parse_number(std::string_view(message.text).substr(0, line_end), ~std::uint64_t{0});
@@ -141,18 +127,19 @@ std::optional<std::string> Interception::leaf(const Wanted& wanted, std::int64_t
   std::string key = wanted.name + '\0' + wanted.identity;
   if (auto found = leaves_.find(key, now)) return found;
   std::lock_guard lock(mutex_);
-  if (!signer_ || pending_.size() >= most_pending) return std::string{};
+  if (pending_.size() >= most_pending) return std::string{};
   auto asked = by_key_.find(key);
   if (asked != by_key_.end()) {
     pending_[asked->second].waiting.push_back(wait());
     return {};
   }
   std::uint64_t number = next_request_++;
-  if (!signer_.send(MessageType::sign, std::to_string(number) + '\n' + wanted.name + '\n' +
-                                           std::to_string(wanted.not_after)))
-    return std::string{};
+  std::string request = '\n' + wanted.name + '\n' + std::to_string(wanted.not_after);
+  // A signer that is being started again takes some tenths of a second; a full queue is as good as none.
+  if (signer_ && !signer_.send(MessageType::sign, std::to_string(number) + request)) return std::string{};
   by_key_[key] = number;
   Pending& pending = pending_[number];
+  pending.request = std::move(request);
   pending.key = std::move(key);
   pending.since = now;
   pending.waiting.push_back(wait());
@@ -305,9 +292,9 @@ void Interception::refused(const policy::Client& client, const std::string& name
   tls_intercept::Learned::Change change;
   {
     std::lock_guard lock(learned_mutex_);
-    change = learned_.refused(device, name,
-                              how == flow::Refusal::alert ? tls_intercept::Refusal::alert : tls_intercept::Refusal::silent,
-                              seconds_of(now));
+    change = learned_.refused(
+        device, name, how == flow::Refusal::alert ? tls_intercept::Refusal::alert : tls_intercept::Refusal::silent,
+        seconds_of(now));
   }
   if (change.standing) {
     logging::notice("device " + device + " refuses the local CA for name after name: it is not enrolled any more");

@@ -1,8 +1,9 @@
 // What all workers share for interception: the TLS contexts, the verifier of origins, the leaves and who signs them, and what
 // devices have taught us. Exists only where some group wants TLS inspected or pages over it.
 //
-// A leaf is asked of the signer once per name and origin certificate, whoever and however many wait for it; without a
-// signer they are told so at once, and their flows end: blocked, not stalled, and never passed on undecrypted.
+// A leaf is asked of the signer once per name and origin certificate, whoever and however many wait for it. If none comes
+// within seconds (a signer that dies is started again in less) they are told so, and their flows end: blocked, not stalled,
+// and never passed on undecrypted.
 //
 // Thread-safe, except what is said to be the main thread's.
 #pragma once
@@ -45,8 +46,8 @@ class Interception final : public flow::Enrolment {
   void adopt_helper(Channel helper);
   int helper_fd() const { return helper_.fd(); }
   bool hear_helper();
-  void adopt_learned(const control::Json& all);  // MessageType::learned
-  void tend(std::int64_t now);                   // every second: time-outs, new ticket keys
+  void adopt_learned(const control::Json& all);   // MessageType::learned
+  void tend(std::int64_t now);                    // every second: time-outs, new ticket keys
   control::Json to_json(std::int64_t now) const;  // for `status`
 
   // --- everybody's
@@ -77,7 +78,6 @@ class Interception final : public flow::Enrolment {
 
  private:
   explicit Interception(std::function<void(const std::string&)> tell_keeper) : tell_keeper_(std::move(tell_keeper)) {}
-  void fail_all_leaves();
 
   std::function<void(const std::string&)> tell_keeper_;
   std::unique_ptr<tls_intercept::Contexts> contexts_;
@@ -90,14 +90,14 @@ class Interception final : public flow::Enrolment {
   std::string authorities_text_;
   Channel signer_, helper_;
   struct Pending {
-    std::string key;
+    std::string key, request;
     std::int64_t since = 0;
     std::vector<Answered> waiting;
   };
-  std::map<std::uint64_t, Pending> pending_;                // by request number
-  std::unordered_map<std::string, std::uint64_t> by_key_;   // leaf asked for -> request number
-  std::map<std::string, Pending> issuers_;                  // by address
-  std::map<std::string, std::int64_t> no_issuer_;           // addresses that gave nothing, until when
+  std::map<std::uint64_t, Pending> pending_;               // by request number
+  std::unordered_map<std::string, std::uint64_t> by_key_;  // leaf asked for -> request number
+  std::map<std::string, Pending> issuers_;                 // by address
+  std::map<std::string, std::int64_t> no_issuer_;          // addresses that gave nothing, until when
   std::uint64_t next_request_ = 1;
   std::uint64_t minted_ = 0;
   std::int64_t keys_changed_ = 0;

@@ -27,7 +27,9 @@ std::string failure(int exit, std::string text) {
 }  // namespace
 
 Keeper::Keeper(const Options& options)
-    : supervisor_(base::sys::UniqueFd(role_channel_fd)), codes_(options.state + "/codes"), learned_(options.state + "/learned") {}
+    : supervisor_(base::sys::UniqueFd(role_channel_fd)),
+      codes_(options.state + "/codes"),
+      learned_(options.state + "/learned") {}
 
 int Keeper::run() {
   supervisor_ear_.hear = [this] { hear_supervisor(); };

@@ -38,7 +38,8 @@ LearnedStore::LearnedStore(std::string folder) : folder_(std::move(folder)) {
   try {
     Json all = Json::parse(base::as_text(text->bytes()));
     enrolled_ = all.at("enrolled").get<std::vector<std::string>>();
-    for (const Json& each : all.at("bypasses")) bypasses_.push_back({each.at("device"), each.at("name"), each.at("until")});
+    for (const Json& each : all.at("bypasses"))
+      bypasses_.push_back({each.at("device"), each.at("name"), each.at("until")});
   } catch (const Json::exception& error) {
     logging::warning(folder_ + "/learned.json is damaged, and begins anew: " + error.what());
     enrolled_.clear();
@@ -83,9 +84,8 @@ Reply LearnedStore::answer(const control::Request& request, const std::string& w
   std::string name = argument(request, "name"), device = argument(request, "client");
   if (request.verb != "bypass revoke" || name.empty())
     return {2, "sluicectl: no such verb\n", {{"error", "no such verb"}}};
-  std::size_t count = std::erase_if(bypasses_, [&](const Bypass& each) {
-    return each.name == name && (device.empty() || each.device == device);
-  });
+  std::size_t count = std::erase_if(
+      bypasses_, [&](const Bypass& each) { return each.name == name && (device.empty() || each.device == device); });
   if (count == 0) return {1, "sluicectl: no bypass for '" + name + "'\n", {{"error", "not found"}}};
   changed = true;
   save();

@@ -65,9 +65,7 @@ struct Leg final : Watcher {
   std::uint32_t average_piece = 0;  // bytes a read brought, smoothed
 
   bool is_open() const { return static_cast<bool>(fd); }
-  bool can_send() const {
-    return is_open() && !connecting && !handshaking && !failed && !write_broken && !finished;
-  }
+  bool can_send() const { return is_open() && !connecting && !handshaking && !failed && !write_broken && !finished; }
   bool reading() const { return pumping || handshaking || mode != flow::Read::Mode::off; }
   // Bytes that were only peeked at are still in the socket, and no edge will tell of them again.
   void look_again() {

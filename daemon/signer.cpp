@@ -18,13 +18,19 @@ namespace {
 
 // What is left once the key is here: messages on descriptors it has, memory, randomness, the clock, and the end.
 base::Result<> close_the_doors() {
-  static constexpr int allowed[] = {
-      SCMP_SYS(read),       SCMP_SYS(write),      SCMP_SYS(sendmsg),       SCMP_SYS(recvmsg),      SCMP_SYS(close),
-      SCMP_SYS(poll),       SCMP_SYS(ppoll),      SCMP_SYS(exit),          SCMP_SYS(exit_group),   SCMP_SYS(rt_sigreturn),
-      SCMP_SYS(brk),        SCMP_SYS(mmap),       SCMP_SYS(munmap),        SCMP_SYS(mremap),       SCMP_SYS(madvise),
-      SCMP_SYS(mprotect),   SCMP_SYS(futex),      SCMP_SYS(getrandom),     SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
-      SCMP_SYS(time),       SCMP_SYS(restart_syscall), SCMP_SYS(getpid),   SCMP_SYS(fstat),        SCMP_SYS(fcntl),
-      SCMP_SYS(rt_sigprocmask)};
+  static constexpr int allowed[] = {SCMP_SYS(read),          SCMP_SYS(write),
+                                    SCMP_SYS(sendmsg),       SCMP_SYS(recvmsg),
+                                    SCMP_SYS(close),         SCMP_SYS(poll),
+                                    SCMP_SYS(ppoll),         SCMP_SYS(exit),
+                                    SCMP_SYS(exit_group),    SCMP_SYS(rt_sigreturn),
+                                    SCMP_SYS(brk),           SCMP_SYS(mmap),
+                                    SCMP_SYS(munmap),        SCMP_SYS(mremap),
+                                    SCMP_SYS(madvise),       SCMP_SYS(mprotect),
+                                    SCMP_SYS(futex),         SCMP_SYS(getrandom),
+                                    SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
+                                    SCMP_SYS(time),          SCMP_SYS(restart_syscall),
+                                    SCMP_SYS(getpid),        SCMP_SYS(fstat),
+                                    SCMP_SYS(fcntl),         SCMP_SYS(rt_sigprocmask)};
   scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
   bool ready = filter != nullptr;
   for (int each : allowed) ready = ready && seccomp_rule_add(filter, SCMP_ACT_ALLOW, each, 0) == 0;
@@ -37,7 +43,8 @@ base::Result<> close_the_doors() {
 std::string read_all(int file) {
   std::string text;
   char buffer[4096];
-  for (ssize_t size; (size = ::read(file, buffer, sizeof buffer)) > 0;) {
+  // Not read(): the file may have been read by the signer before us, and the place in it is shared.
+  for (ssize_t size; (size = ::pread(file, buffer, sizeof buffer, static_cast<off_t>(text.size()))) > 0;) {
     text.append(buffer, static_cast<std::size_t>(size));
     if (text.size() > 256 * 1024) break;
   }

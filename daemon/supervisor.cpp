@@ -187,8 +187,7 @@ base::Result<> Supervisor::start(Role& role) {
   } else {
     gateway_alive_ = loop_.now();
     send_kernel_lane();
-    if (authority_)
-      role.child->channel.send(MessageType::authorities, authority_->text, {authority_->trust.get()});
+    if (authority_) role.child->channel.send(MessageType::authorities, authority_->text, {authority_->trust.get()});
     send_policy();
     introduce_signer();
     introduce_helper();
@@ -244,13 +243,13 @@ base::Result<> Supervisor::read_authority(const rules::Settings& settings, const
 
 // A signer takes one key in its life: another key, or a policy that needs none, ends it.
 void Supervisor::adopt_authority() {
-  bool other_key = !authority_ || !fresh_authority_ || authority_->text != fresh_authority_->text;
+  bool other_key = !authority_ || !fresh_authority_ || authority_->current != fresh_authority_->current;
+  bool news = !authority_ || !fresh_authority_ || authority_->text != fresh_authority_->text;
   authority_ = std::move(fresh_authority_);
   fresh_authority_.reset();
-  if (!other_key) return;
-  if (authority_ && gateway_.child)
+  if (news && authority_ && gateway_.child)
     gateway_.child->channel.send(MessageType::authorities, authority_->text, {authority_->trust.get()});
-  if (!signer_.child) return;
+  if (!other_key || !signer_.child) return;
   loop_.remove(signer_.child->channel.fd());
   signer_.child->channel.close();
 }
@@ -402,7 +401,8 @@ void Supervisor::child_ended(pid_t pid, int status) {
     if (!was_sent_away) loop_.remove(role->child->channel.fd());
     role->child.reset();
     if (stopping_ || !is_needed(*role)) return;
-    if (was_sent_away && WIFEXITED(status) && WEXITSTATUS(status) == exit_ok) {  // a signer that makes room for the next
+    if (was_sent_away && WIFEXITED(status) &&
+        WEXITSTATUS(status) == exit_ok) {  // a signer that makes room for the next
       role->start_again = loop_.now();
       return;
     }

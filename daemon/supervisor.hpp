@@ -58,8 +58,8 @@ class Supervisor {
   void tend_helper();       // there is one while some list is fetched
   void hear_helper();
   base::Result<> read_authority(const rules::Settings& settings, const policy::Snapshot& snapshot);
-  void adopt_authority();      // the signer and the gateway get what was read
-  void introduce_signer();     // a fresh channel between gateway and signer
+  void adopt_authority();   // the signer and the gateway get what was read
+  void introduce_signer();  // a fresh channel between gateway and signer
   bool is_needed(const Role& role) const;
   std::string labels_path() const;
   void send_kernel_lane();
@@ -112,7 +112,7 @@ class Supervisor {
   RulesetKeeper ruleset_;
 
   Role gateway_{.name = "gateway"}, keeper_{.name = "keeper"}, helper_{.name = "helper"}, signer_{.name = "signer"};
-  bool needs_helper_ = false;  // some list is fetched, or origins' missing intermediates are
+  bool needs_helper_ = false;           // some list is fetched, or origins' missing intermediates are
   std::optional<Authority> authority_;  // some group needs a CA
   base::Monotonic gateway_alive_{};
   bool live_ = false;  // the gateway has adopted a first policy

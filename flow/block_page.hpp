@@ -29,7 +29,8 @@ struct Answer {
   std::vector<std::pair<std::string, std::string>> fields;  // lower case; without length and connection
   std::string body;
 };
-Answer block_answer(const Subject& subject, const PageContext& context);  // 403; 502 for an origin that is not to be trusted
+Answer block_answer(const Subject& subject,
+                    const PageContext& context);  // 403; 502 for an origin that is not to be trusted
 Answer error_answer(int status, std::string_view explanation);
 Answer see_other_answer(std::string_view url);
 // As HTTP/1.1. The connection ends with it, so that whatever the client has sent after the refused request is never read

@@ -86,7 +86,8 @@ struct Note {
   AccessRecord record;
 };
 
-using Command = std::variant<Connect, ConnectTls, AcceptTls, HangUp, Read, Consume, Forward, Send, Splice, Finish, Close, Reset, Arm, Note>;
+using Command = std::variant<Connect, ConnectTls, AcceptTls, HangUp, Read, Consume, Forward, Send, Splice, Finish,
+                             Close, Reset, Arm, Note>;
 using CommandList = std::vector<Command>;
 
 }  // namespace flow

@@ -46,12 +46,12 @@ struct Secured {
 };
 struct TlsFailed {
   enum class Why : std::uint8_t {
-    certificate,              // origin: its certificate does not verify
-    wants_client_certificate, // origin: it asks for one, which only the client has
-    handshake,                // no agreement, or the peer broke TLS
-    gone,                     // the peer's stream ended in order, or by a reset
-    no_leaf,                  // client: nobody signs just now
-    leaf_refused,             // client: an alert about our certificate
+    certificate,               // origin: its certificate does not verify
+    wants_client_certificate,  // origin: it asks for one, which only the client has
+    handshake,                 // no agreement, or the peer broke TLS
+    gone,                      // the peer's stream ended in order, or by a reset
+    no_leaf,                   // client: nobody signs just now
+    leaf_refused,              // client: an alert about our certificate
   };
   Side side;
   Why why;

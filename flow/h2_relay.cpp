@@ -10,7 +10,10 @@
 namespace flow {
 namespace {
 
-namespace h2_error = proto::http::h2_error;
+// RFC 9113 7.
+namespace h2_error {
+constexpr std::uint32_t none = 0, internal = 2, refused_stream = 7, cancel = 8;
+}
 using proto::http::H2Field;
 
 constexpr std::size_t output_piece = 64 * 1024;  // bytes asked of a session at once
@@ -137,11 +140,12 @@ void H2Relay::forget_if_over(Stream& stream) {
 void H2Relay::request(std::int32_t id, Fields fields, bool ends) {
   auto owned = std::make_unique<Stream>();
   Stream& stream = *owned;
-  stream.client = id;
+  stream.client = stream.client_id = id;
   client_.streams[id] = &stream;
   streams_[id] = std::move(owned);
 
-  std::string method(value_of(fields, ":method")), path(value_of(fields, ":path")), protocol(value_of(fields, ":protocol"));
+  std::string method(value_of(fields, ":method")), path(value_of(fields, ":path")),
+      protocol(value_of(fields, ":protocol"));
   std::string authority(value_of(fields, ":authority"));
   if (authority.empty()) authority = value_of(fields, "host");
   Subject& subject = stream.subject;
@@ -151,7 +155,7 @@ void H2Relay::request(std::int32_t id, Fields fields, bool ends) {
   subject.stage = policy::Stage::request;
   subject.to_come = {.response = true};
   subject.began = flow_->now();
-  subject.own_bytes.emplace();
+  subject.own_bytes = Subject::Bytes{};
   subject.method = method;
   subject.user_agent = value_of(fields, "user-agent");
   subject.url = proto::http::Url::from_request("https", authority, path.empty() ? "/" : path);
@@ -180,13 +184,15 @@ void H2Relay::request(std::int32_t id, Fields fields, bool ends) {
   Fields sent;
   sent.reserve(fields.size());
   for (H2Field& each : fields) {
-    if (each.name == "cookie" || each.name == "authorization") each.sensitive |= each.value.size() < 20;  // RFC 7541 7.1.3
+    if (each.name == "cookie" || each.name == "authorization")
+      each.sensitive |= each.value.size() < 20;  // RFC 7541 7.1.3
     sent.push_back(std::move(each));
   }
   edit_for_origin(*flow_, subject, sent);
   stream.origin = leaving_ ? -1 : origin_.session.request(sent, ends);
   if (stream.origin < 0) return reset(stream, h2_error::refused_stream);  // the client tries again elsewhere
   stream.asked = true;
+  stream.origin_id = stream.origin;
   origin_.streams[stream.origin] = &stream;
 }
 
@@ -270,6 +276,7 @@ void H2Relay::response(Stream& stream, Fields fields, bool ends) {
   }
   subject.status = static_cast<int>(base::parse_number(value_of(fields, ":status"), 999).value_or(0));
   stream.answered = true;
+  stream.response_over = ends;
   edit_for_client(*flow_, fields);
   client_.session.headers(stream.client, fields, ends);
 }
@@ -291,36 +298,47 @@ void H2Relay::End::on_headers(std::int32_t id, Kind kind, std::vector<H2Field> f
       return;
     case Kind::trailers:
       if (side == Side::client) {
+        stream->request_over = true;
         if (stream->origin >= 0) relay.origin_.session.trailers(stream->origin, std::move(fields));
-      } else if (!stream->response_over) {
-        relay.client_.session.trailers(stream->client, std::move(fields));
+      } else if (!std::exchange(stream->response_over, true)) {
+        if (stream->client >= 0) relay.client_.session.trailers(stream->client, std::move(fields));
       }
       return;
   }
 }
 
-void H2Relay::End::on_data(std::int32_t id, base::Bytes bytes) {
+void H2Relay::End::on_data(std::int32_t id, base::Bytes bytes, bool ends) {
   Stream* stream = relay.find(side, id);
   if (stream == nullptr) return session.consumed(id, bytes.size());
+  pass_data(*stream, id, bytes);
+  if (ends) on_end(id);
+}
+
+// Window is given back when the bytes have left toward the other side, and at once for those that go nowhere.
+void H2Relay::End::pass_data(Stream& stream, std::int32_t id, base::Bytes bytes) {
   if (side == Side::client) {
-    if (stream->origin >= 0) return relay.origin_.session.send(stream->origin, bytes);
+    if (stream.origin >= 0) {
+      stream.up_waiting += bytes.size();
+      return relay.origin_.session.send(stream.origin, bytes);
+    }
     session.consumed(id, bytes.size());
-    if (!stream->is_proceed || stream->answered) return;
-    stream->form += base::as_text(bytes);
-    if (stream->form.size() > largest_form) relay.answer(*stream, error_answer(400, "The form is too large."));
+    if (!stream.is_proceed || stream.answered) return;
+    stream.form += base::as_text(bytes);
+    if (stream.form.size() > largest_form) relay.answer(stream, error_answer(400, "The form is too large."));
     return;
   }
-  if (stream->client < 0 || stream->response_over) return session.consumed(id, bytes.size());
-  stream->passed_down += bytes.size();
-  policy::Verdict& verdict = stream->subject.verdict;
-  if (verdict.cut_body_at && stream->passed_down > *verdict.cut_body_at) {
+  if (stream.client < 0 || stream.response_over) return session.consumed(id, bytes.size());
+  stream.passed_down += bytes.size();
+  policy::Verdict& verdict = stream.subject.verdict;
+  if (verdict.cut_body_at && stream.passed_down > *verdict.cut_body_at) {
     verdict.outcome = policy::Outcome::block;
     verdict.reason = policy::Reason::rule;
     verdict.rule = verdict.cut_rule;
     session.consumed(id, bytes.size());
-    return relay.reset(*stream, h2_error::cancel);
+    return relay.reset(stream, h2_error::cancel);
   }
-  relay.client_.session.send(stream->client, bytes);
+  stream.down_waiting += bytes.size();
+  relay.client_.session.send(stream.client, bytes);
 }
 
 void H2Relay::End::on_end(std::int32_t id) {
@@ -332,8 +350,7 @@ void H2Relay::End::on_end(std::int32_t id) {
     if (stream->is_proceed && !stream->answered) relay.proceed(*stream);
     return;
   }
-  if (stream->response_over) return;
-  stream->response_over = true;
+  if (std::exchange(stream->response_over, true)) return;
   if (stream->client >= 0) relay.client_.session.finish(stream->client);
 }
 
@@ -342,20 +359,14 @@ void H2Relay::End::on_sent(std::int32_t id, std::size_t bytes) {
   if (stream == nullptr) return;
   if (side == Side::client) {
     stream->subject.own_bytes->down += bytes;
-    relay.origin_.session.consumed(stream->origin, bytes);
+    std::size_t passed = std::min(bytes, stream->down_waiting);  // the rest is a page of ours
+    stream->down_waiting -= passed;
+    relay.origin_.session.consumed(stream->origin_id, passed);
   } else {
     stream->subject.own_bytes->up += bytes;
-    relay.client_.session.consumed(stream->client, bytes);
+    stream->up_waiting -= std::min(bytes, stream->up_waiting);
+    relay.client_.session.consumed(stream->client_id, bytes);
   }
-}
-
-void H2Relay::End::on_dropped(std::int32_t id, std::size_t bytes) {
-  Stream* stream = relay.find(side, id);
-  if (stream == nullptr) return;
-  if (side == Side::client)
-    relay.origin_.session.consumed(stream->origin, bytes);
-  else
-    relay.client_.session.consumed(stream->client, bytes);
 }
 
 void H2Relay::End::on_closed(std::int32_t id, std::uint32_t error) {
@@ -364,9 +375,11 @@ void H2Relay::End::on_closed(std::int32_t id, std::uint32_t error) {
   if (stream == nullptr) return;
   if (side == Side::client) {
     stream->client = -1;
+    relay.origin_.session.consumed(stream->origin_id, std::exchange(stream->down_waiting, 0));
     if (stream->origin >= 0) relay.origin_.session.reset(stream->origin, error != 0 ? error : h2_error::cancel);
   } else {
     stream->origin = -1;
+    relay.client_.session.consumed(stream->client_id, std::exchange(stream->up_waiting, 0));
     if (stream->client >= 0 && !stream->response_over)
       relay.client_.session.reset(stream->client, error != 0 ? error : h2_error::internal);
   }
@@ -378,7 +391,7 @@ void H2Relay::End::on_settings() {
 }
 
 // The origin takes no more streams: the client is told so, and opens another connection.
-void H2Relay::End::on_goaway(std::uint32_t) {
+void H2Relay::End::on_goaway(std::int32_t, std::uint32_t) {
   if (side == Side::client || std::exchange(relay.leaving_, true)) return;
   relay.client_.session.go_away(h2_error::none);
 }

@@ -36,7 +36,7 @@ class H2Relay {
   // No stream is open.
   bool is_idle() const { return streams_.empty(); }
   // No stream is open and a side wants no more of them.
-  bool is_over() const { return streams_.empty() && (leaving_ || client_.session.is_over()); }
+  bool is_over() const { return streams_.empty() && (leaving_ || client_.session.wants_end()); }
   // Tells the client to open no more streams here.
   void say_goodbye(Flow& flow);
   // The connection ends with streams open: each leaves its line in the log.
@@ -44,13 +44,15 @@ class H2Relay {
 
  private:
   struct Stream {
-    std::int32_t client = 0, origin = -1;  // ids; -1: not there (any more)
+    std::int32_t client = 0, origin = -1;        // ids; -1: not there (any more)
+    std::int32_t client_id = 0, origin_id = -1;  // ids as they were: a session wants them for window of what is gone
     Subject subject;
-    bool asked = false;       // the request was allowed and passed on
-    bool answered = false;    // the final answer's head was sent to the client
+    bool asked = false;     // the request was allowed and passed on
+    bool answered = false;  // the final answer's head was sent to the client
     bool request_over = false, response_over = false;
-    std::uint64_t passed_down = 0;  // bytes of the response's body
-    bool is_proceed = false;        // a block page's form
+    std::uint64_t passed_down = 0;                 // bytes of the response's body
+    std::size_t up_waiting = 0, down_waiting = 0;  // bytes that have left one side and not yet reached the other
+    bool is_proceed = false;                       // a block page's form
     std::string form;
   };
   struct End final : proto::http::H2Handler {
@@ -60,13 +62,13 @@ class H2Relay {
           session(which == Side::client ? proto::http::H2Session::Role::server : proto::http::H2Session::Role::client,
                   *this) {}
     void on_headers(std::int32_t id, Kind kind, std::vector<proto::http::H2Field> fields, bool ends) override;
-    void on_data(std::int32_t id, base::Bytes bytes) override;
+    void on_data(std::int32_t id, base::Bytes bytes, bool ends) override;
     void on_end(std::int32_t id) override;
     void on_sent(std::int32_t id, std::size_t bytes) override;
-    void on_dropped(std::int32_t id, std::size_t bytes) override;
     void on_closed(std::int32_t id, std::uint32_t error) override;
     void on_settings() override;
-    void on_goaway(std::uint32_t error) override;
+    void on_goaway(std::int32_t last_stream, std::uint32_t error) override;
+    void pass_data(Stream& stream, std::int32_t id, base::Bytes bytes);
 
     H2Relay& relay;
     Side side;

@@ -6,7 +6,8 @@ namespace flow {
 namespace {
 
 // A transparent dot (GIF89a).
-constexpr std::string_view dot("GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\4\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\1D\0;", 43);
+constexpr std::string_view dot("GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\4\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\1D\0;",
+                               43);
 
 constexpr std::string_view style =
     "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:42em;margin:2em auto;padding:0 1em;color:#222}"
@@ -17,7 +18,7 @@ constexpr std::string_view style =
 
 struct Platform {
   const char* name;
-  const char* sign;      // in User-Agent
+  const char* sign;  // in User-Agent
   const char* download;
   const char* steps;
 };
@@ -25,11 +26,14 @@ struct Platform {
 constexpr Platform platforms[] = {
     {"Android", "Android", "/ca.crt",
      "<li>Open the downloaded file, or go to Settings, Security, More security settings, Encryption and credentials, "
-     "Install a certificate, <b>CA certificate</b>, and choose it.<li>Confirm with the screen lock.<li>Browsers trust it "
+     "Install a certificate, <b>CA certificate</b>, and choose it.<li>Confirm with the screen lock.<li>Browsers trust "
+     "it "
      "now; most other apps do not, and are left alone."},
     {"iPhone and iPad", "iPhone|iPad", "/ca.mobileconfig",
-     "<li>Allow the download, then open Settings: <b>Profile Downloaded</b>, Install.<li>Then Settings, General, About, "
-     "<b>Certificate Trust Settings</b>: switch full trust on for this certificate. Without this step nothing is trusted."},
+     "<li>Allow the download, then open Settings: <b>Profile Downloaded</b>, Install.<li>Then Settings, General, "
+     "About, "
+     "<b>Certificate Trust Settings</b>: switch full trust on for this certificate. Without this step nothing is "
+     "trusted."},
     {"Windows", "Windows", "/ca.cer",
      "<li>Open the file: Install Certificate, <b>Local Machine</b> (or Current User), Place in the following store: "
      "<b>Trusted Root Certification Authorities</b>.<li>Firefox uses it as well, unless "
@@ -43,7 +47,8 @@ constexpr Platform platforms[] = {
     {"Linux, and Firefox anywhere", "Linux", "/ca.crt",
      "<li>Debian: copy it to <code>/usr/local/share/ca-certificates/</code> and run "
      "<code>update-ca-certificates</code>.<li>Chromium: Settings, Privacy and security, Security, Manage certificates, "
-     "Authorities, Import.<li>Firefox: Settings, Privacy &amp; Security, View Certificates, Authorities, Import, and tick "
+     "Authorities, Import.<li>Firefox: Settings, Privacy &amp; Security, View Certificates, Authorities, Import, and "
+     "tick "
      "<b>Trust this CA to identify websites</b>."},
 };
 
@@ -65,24 +70,28 @@ std::string host_of(std::string_view authority) {
 }
 
 std::string front_page(const PortalRequest& request) {
-  std::string page = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" "
-                     "content=\"width=device-width\"><title>This network's gateway</title>";
+  std::string page =
+      "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" "
+      "content=\"width=device-width\"><title>This network's gateway</title>";
   page += style;
   page += "<h1>This network's gateway</h1>";
   if (request.enrolment == nullptr || !request.enrolment->can_sign())
     return page + "<p>There is nothing to install: secure pages are not decrypted here.</html>";
-  page += "<p>Some secure pages are decrypted and checked on this network. Your device must trust its certificate for "
-          "that; without it such pages show a warning, or are not checked.<p id=\"state\">";
+  page +=
+      "<p>Some secure pages are decrypted and checked on this network. Your device must trust its certificate for "
+      "that; without it such pages show a warning, or are not checked.<p id=\"state\">";
   bool enrolled = request.enrolment->enrolled(request.client);
   std::string host = host_of(request.authority);
-  page += enrolled ? "This device trusts the certificate already." : "Whether this device trusts the certificate is not known yet.";
+  page += enrolled ? "This device trusts the certificate already."
+                   : "Whether this device trusts the certificate is not known yet.";
   if (request.check_port != 0 && !host.empty()) {
     std::string check = "https://" + host + ":" + std::to_string(request.check_port) + std::string(portal_check_path);
-    page += "</p><img id=\"check\" alt=\"\" width=\"1\" height=\"1\"><script>var s=document.getElementById('state'),"
-            "i=document.getElementById('check');i.onload=function(){s.className='yes';s.textContent='This device trusts "
-            "the certificate. There is nothing left to do.'};i.onerror=function(){s.className='no';s.textContent='This "
-            "device does not trust the certificate yet. Install it as told below, then load this page again.'};i.src='" +
-            check + "?'+Date.now()</script>";
+    page +=
+        "</p><img id=\"check\" alt=\"\" width=\"1\" height=\"1\"><script>var s=document.getElementById('state'),"
+        "i=document.getElementById('check');i.onload=function(){s.className='yes';s.textContent='This device trusts "
+        "the certificate. There is nothing left to do.'};i.onerror=function(){s.className='no';s.textContent='This "
+        "device does not trust the certificate yet. Install it as told below, then load this page again.'};i.src='" +
+        check + "?'+Date.now()</script>";
   }
   const Platform* own = nullptr;
   for (const Platform& each : platforms)
@@ -100,7 +109,8 @@ std::string front_page(const PortalRequest& request) {
 
 Answer file(std::string_view type, std::string body, std::string_view name) {
   Answer answer{200, {{"content-type", std::string(type)}, {"cache-control", "no-store"}}, std::move(body)};
-  if (!name.empty()) answer.fields.emplace_back("content-disposition", "attachment; filename=\"" + std::string(name) + "\"");
+  if (!name.empty())
+    answer.fields.emplace_back("content-disposition", "attachment; filename=\"" + std::string(name) + "\"");
   return answer;
 }
 
@@ -112,13 +122,15 @@ Answer portal_answer(const PortalRequest& request) {
   if (request.method != "GET" && request.method != "HEAD") return error_answer(405, "This page can only be read.");
   if (path == "/" || path.empty()) return file("text/html; charset=utf-8", front_page(request), {});
   if (path == portal_check_path) return file("image/gif", std::string(dot), {});
-  if (request.enrolment == nullptr || !request.enrolment->can_sign()) return error_answer(404, "There is no such page.");
+  if (request.enrolment == nullptr || !request.enrolment->can_sign())
+    return error_answer(404, "There is no such page.");
   if (path == "/ca.crt")
     return file("application/x-x509-ca-cert", request.enrolment->authority_file(Enrolment::Form::pem), "sluice-ca.crt");
   if (path == "/ca.cer")
     return file("application/x-x509-ca-cert", request.enrolment->authority_file(Enrolment::Form::der), "sluice-ca.cer");
   if (path == "/ca.mobileconfig")  // Safari installs it only if it is shown, not attached
-    return file("application/x-apple-aspen-config", request.enrolment->authority_file(Enrolment::Form::mobileconfig), {});
+    return file("application/x-apple-aspen-config", request.enrolment->authority_file(Enrolment::Form::mobileconfig),
+                {});
   return error_answer(404, "There is no such page.");
 }
 

@@ -11,7 +11,7 @@
 
 namespace flow {
 
-inline constexpr std::string_view portal_name = "sluice.lan";     // wherever DNS points it at the gateway
+inline constexpr std::string_view portal_name = "sluice.lan";    // wherever DNS points it at the gateway
 inline constexpr std::string_view portal_check_path = "/check";  // the picture that only loads with the CA installed
 
 struct PortalRequest {

@@ -32,8 +32,8 @@ struct Subject {
   std::optional<base::DomainName> name;
   policy::NameSource name_source = policy::NameSource::none;
   bool ech_offered = false;
-  bool looked_at = true;   // false: TLS of a group with tls = "off"
-  bool inspected = false;  // inside TLS that was decrypted; of the whole flow
+  bool looked_at = true;    // false: TLS of a group with tls = "off"
+  bool inspected = false;   // inside TLS that was decrypted; of the whole flow
   const char* spared = "";  // why TLS that could have been decrypted was not: "skip", "bypass", "not_enrolled", ...
   std::string fault;        // what is wrong with the origin, as a part of a sentence
 

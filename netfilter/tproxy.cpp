@@ -133,8 +133,8 @@ base::Result<UniqueFd> interface_listener(bool v6, std::uint16_t port, const std
   if (setsockopt(listener.get(), SOL_SOCKET, SO_BINDTODEVICE, interface.c_str(),
                  static_cast<socklen_t>(interface.size())) != 0)
     return failed("SO_BINDTODEVICE");
-  SocketAddress local = to_socket_address(
-      {v6 ? base::IpAddress::v6(in6addr_any.s6_addr) : base::IpAddress::v4(INADDR_ANY), port});
+  SocketAddress local =
+      to_socket_address({v6 ? base::IpAddress::v6(in6addr_any.s6_addr) : base::IpAddress::v4(INADDR_ANY), port});
   if (bind(listener.get(), local.raw(), local.length) != 0) return failed("bind");
   if (listen(listener.get(), backlog) != 0) return failed("listen");
   return listener;

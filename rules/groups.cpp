@@ -13,7 +13,7 @@ namespace rules {
 namespace {
 
 constexpr std::string_view nothing_decrypted = "nothing is decrypted";
-constexpr std::string_view no_decrypt_category = "no_decrypt";
+constexpr std::string_view no_decrypt_categories[] = {"no_decrypt", "no_decrypt_banks", "no_decrypt_health"};
 
 class GroupReader {
  public:
@@ -60,8 +60,10 @@ class GroupReader {
                              .value_or(group.not_enrolled);
     for (const Text& text : reader_.strings("tls_skip").value_or(std::vector<Text>{})) add_name(group.tls_skip, text);
     // The shipped list of what breaks, or must not be read, is skipped without being named.
-    auto shipped = draft_.categories.index.find(no_decrypt_category);
-    if (shipped != draft_.categories.index.end()) group.tls_skip.tags.insert(policy::TagId{shipped->second});
+    for (std::string_view category : no_decrypt_categories) {
+      auto shipped = draft_.categories.index.find(category);
+      if (shipped != draft_.categories.index.end()) group.tls_skip.tags.insert(policy::TagId{shipped->second});
+    }
     group.wants_page = reader_.choice<bool>("block_page", {{"reset", false}, {"https", true}}).value_or(false);
     bool pass = reader_.choice<bool>("bad_certificate", {{"error", false}, {"pass", true}}).value_or(false);
     auto hosts = reader_.strings("bad_certificate_hosts");

@@ -18,6 +18,12 @@ void print_usage(std::FILE* out) {
   std::fputs("\nExit status: 0 yes or ok, 1 no or refused, 2 bad input, 3 the daemon cannot be reached.\n", out);
 }
 
+// The last of its name holds, as everywhere; but --permit names one domain more each time.
+void add_option(Arguments& arguments, const std::string& name, const std::string& value) {
+  std::string& held = arguments.options[name];
+  held = name == "permit" && !held.empty() ? held + "," + value : value;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -44,6 +50,7 @@ int main(int argc, char** argv) {
                                    {"name", required_argument, nullptr, of_a_verb},
                                    {"permit", required_argument, nullptr, of_a_verb},
                                    {"format", required_argument, nullptr, of_a_verb},
+                                   {"organisation", required_argument, nullptr, of_a_verb},
                                    {"next", no_argument, nullptr, of_a_verb},
                                    {nullptr, 0, nullptr, 0}};
   Arguments arguments;
@@ -64,7 +71,7 @@ int main(int argc, char** argv) {
         arguments.json = true;
         break;
       case of_a_verb:
-        arguments.options[options[which].name] = optarg != nullptr ? optarg : "yes";
+        add_option(arguments, options[which].name, optarg != nullptr ? optarg : "yes");
         break;
       case 'v':
         std::puts("sluicectl " SLUICE_VERSION);

@@ -5,13 +5,26 @@
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
 
+#include <bit>
 #include <cstdio>
+#include <span>
+
+#include "base/domain_name.hpp"
+#include "base/ip_address.hpp"
+#include "base/text.hpp"
 
 namespace tls_intercept {
 namespace {
 
 constexpr std::int64_t backdated = 2 * 86400;  // seconds
 constexpr unsigned rsa_bits = 3072;
+constexpr int most_days = 36500;
+constexpr std::size_t longest_name = 64;               // characters; RFC 5280, ub-common-name
+constexpr std::int64_t clock_was_set = 1'735'689'600;  // 2025: a router without a clock of its own boots in 1970
+// What the gateway's own page is reached by (flow/portal_page.hpp): its name, and the addresses of inner networks.
+constexpr const char* own_page =
+    "permitted;DNS:sluice.lan,permitted;IP:10.0.0.0/255.0.0.0,permitted;IP:172.16.0.0/255.240.0.0,"
+    "permitted;IP:192.168.0.0/255.255.0.0,permitted;IP:fc00::/fe00::,permitted;IP:fe80::/ffc0::";
 
 std::string text_of(BIO* bio) {
   char* bytes = nullptr;
@@ -66,27 +79,58 @@ std::int64_t seconds_of(const ASN1_TIME* time) {
   return ASN1_TIME_to_tm(time, &broken) == 1 ? static_cast<std::int64_t>(timegm(&broken)) : 0;
 }
 
-std::string base64(const std::string& bytes) {
-  std::string text(4 * ((bytes.size() + 2) / 3) + 1, '\0');
-  int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                             reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
-  text.resize(static_cast<std::size_t>(size));
+bool is_control(char c) {
+  return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
+
+// XML 1.0 has no place for control characters, escaped or not.
+std::string xml_escaped(std::string_view text) {
+  std::string printable, out;
+  for (char c : text)
+    if (!is_control(c)) printable += c;
+  base::append_html_escaped(out, printable);
+  return out;
+}
+
+std::string utf8_of(const ASN1_STRING* text) {
+  unsigned char* bytes = nullptr;
+  int size = ASN1_STRING_to_UTF8(&bytes, text);
+  std::string utf8(reinterpret_cast<char*>(bytes), size > 0 ? static_cast<std::size_t>(size) : 0);
+  OPENSSL_free(bytes);
+  return utf8;
+}
+
+// Of somebody else's CA the subject may be without a CN.
+std::string subject_of(const X509* certificate) {
+  const X509_NAME* name = X509_get_subject_name(certificate);
+  int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+  if (at >= 0) return utf8_of(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+  BioPtr out(BIO_new(BIO_s_mem()));
+  X509_NAME_print_ex(out.get(), name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
+  return text_of(out.get());
+}
+
+std::string serial_of(const X509* certificate) {
+  BignumPtr number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr));
+  char* digits = number ? BN_bn2hex(number.get()) : nullptr;
+  std::string text = digits != nullptr ? digits : "";
+  OPENSSL_free(digits);
   return text;
 }
 
-std::string xml_escaped(const std::string& text) {
-  std::string out;
-  for (char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else
-      out += c;
-  }
-  return out;
+// Address and mask, both 4 or both 16 bytes (RFC 5280 4.2.1.10), as a prefix. A mask with holes counts its bits.
+std::string prefix_of(const ASN1_OCTET_STRING* constraint) {
+  auto size = static_cast<std::size_t>(ASN1_STRING_length(constraint));
+  const unsigned char* bytes = ASN1_STRING_get0_data(constraint);
+  if (size != 8 && size != 32) return "?";
+  int bits = 0;
+  for (std::size_t i = size / 2; i < size; ++i) bits += std::popcount(bytes[i]);
+  auto v4 = [&] {
+    return base::IpAddress::v4(std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 |
+                               std::uint32_t{bytes[2]} << 8 | bytes[3]);
+  };
+  auto address = size == 8 ? v4() : base::IpAddress::v6(std::span<const std::uint8_t, 16>(bytes, 16));
+  return address.to_string() + "/" + std::to_string(bits);
 }
 
 std::string uuid_of(const std::string& digits) {
@@ -94,9 +138,25 @@ std::string uuid_of(const std::string& digits) {
          "-" + digits.substr(20, 12);
 }
 
+base::Result<> check(const CaOptions& options, std::int64_t now) {
+  std::size_t characters = 0;
+  for (char c : options.name) {
+    if (is_control(c)) return base::malformed("a CA's name holds no control characters");
+    if ((c & 0xc0) != 0x80) ++characters;  // not the second and later bytes of one in UTF-8
+  }
+  if (characters > longest_name) return base::malformed("a CA's name has at most 64 characters");
+  if (options.days < 1 || options.days > most_days) return base::malformed("a CA is valid for 1 to 36500 days");
+  for (const std::string& each : options.permitted)
+    if (!base::DomainName::parse(each)) return base::malformed("'" + each + "' is not a domain name");
+  if (now < clock_was_set)
+    return base::environment_error("this machine's clock is not set, and a CA is valid by the clock; set it first");
+  return base::Nothing{};
+}
+
 }  // namespace
 
 base::Result<CaText> make_ca(const CaOptions& options, std::int64_t now) {
+  if (auto checked = check(options, now); !checked) return std::move(checked).error();
   auto failed = [&] { return base::environment_error("cannot make a CA: " + openssl_error()); };
   PkeyPtr key(options.rsa ? EVP_RSA_gen(rsa_bits) : EVP_EC_gen("P-256"));
   X509Ptr certificate(X509_new());
@@ -108,10 +168,12 @@ base::Result<CaText> make_ca(const CaOptions& options, std::int64_t now) {
   BignumPtr number(BN_bin2bn(serial, sizeof serial, nullptr));
   X509_NAME* subject = X509_get_subject_name(certificate.get());
   std::string permitted;
-  for (const std::string& each : options.permitted) permitted += (permitted.empty() ? "critical," : ",") + ("permitted;DNS:" + each);
+  for (const std::string& each : options.permitted)
+    permitted += "permitted;DNS:" + base::DomainName::parse(each)->text() + ",";
+  if (!permitted.empty()) permitted = "critical," + permitted + own_page;
 
   bool made =
-      X509_set_version(certificate.get(), 2) == 1 &&
+      X509_set_version(certificate.get(), X509_VERSION_3) == 1 &&
       BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(certificate.get())) != nullptr &&
       X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(name.data()),
                                  static_cast<int>(name.size()), -1, 0) == 1 &&
@@ -142,7 +204,8 @@ base::Result<Ca> load_ca(std::string_view certificate, std::string_view key, std
   ca.certificate = read_certificate(certificate);
   if (!ca.certificate) return base::malformed("the certificate file holds no certificate in PEM form");
   BioPtr bio(BIO_new_mem_buf(key.data(), static_cast<int>(key.size())));
-  ca.key.reset(PEM_read_bio_PrivateKey(bio.get(), nullptr, [](char*, int, int, void*) { return 0; }, nullptr));
+  ca.key.reset(PEM_read_bio_PrivateKey(
+      bio.get(), nullptr, [](char*, int, int, void*) { return 0; }, nullptr));
   ERR_clear_error();
   if (!ca.key) return base::malformed("the key file holds no private key in PEM form without a passphrase");
   if (X509_check_private_key(ca.certificate.get(), ca.key.get()) != 1) {
@@ -159,9 +222,9 @@ base::Result<CaDescription> describe_ca(std::string_view pem) {
   X509Ptr certificate = read_certificate(pem);
   if (!certificate) return base::malformed("no certificate in PEM form");
   CaDescription told;
-  char name[256] = "";
-  X509_NAME_get_text_by_NID(X509_get_subject_name(certificate.get()), NID_commonName, name, sizeof name);
-  told.subject = name;
+  told.subject = subject_of(certificate.get());
+  told.serial = serial_of(certificate.get());
+  told.is_ca = X509_check_ca(certificate.get()) == 1;
   std::string digits = digest_of(certificate.get());
   for (std::size_t i = 0; i < digits.size(); i += 2) told.fingerprint += (i != 0 ? ":" : "") + digits.substr(i, 2);
   EVP_PKEY* key = X509_get0_pubkey(certificate.get());
@@ -178,6 +241,7 @@ base::Result<CaDescription> describe_ca(std::string_view pem) {
       static_cast<NAME_CONSTRAINTS*>(X509_get_ext_d2i(certificate.get(), NID_name_constraints, nullptr, nullptr));
   for (int i = 0; constraints != nullptr && i < sk_GENERAL_SUBTREE_num(constraints->permittedSubtrees); ++i) {
     const GENERAL_NAME* base = sk_GENERAL_SUBTREE_value(constraints->permittedSubtrees, i)->base;
+    if (base->type == GEN_IPADD) told.permitted_addresses.push_back(prefix_of(base->d.iPAddress));
     if (base->type != GEN_DNS) continue;
     told.permitted.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(base->d.dNSName)),
                                 static_cast<std::size_t>(ASN1_STRING_length(base->d.dNSName)));
@@ -192,7 +256,7 @@ base::Result<std::string> ca_der(std::string_view pem) {
   return to_der(certificate.get());
 }
 
-base::Result<std::string> ca_mobileconfig(std::string_view pem) {
+base::Result<std::string> ca_mobileconfig(std::string_view pem, std::string_view organisation) {
   auto told = describe_ca(pem);
   auto der = ca_der(pem);
   if (!told || !der) return base::malformed("no certificate in PEM form");
@@ -204,15 +268,24 @@ base::Result<std::string> ca_mobileconfig(std::string_view pem) {
   return "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
          "<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n"
          "<plist version=\"1.0\"><dict>\n<key>PayloadContent</key><array><dict>\n"
-         "<key>PayloadContent</key><data>" + base64(*der) + "</data>\n" +
-         entry("PayloadCertificateFileName", "sluice-ca.cer") + entry("PayloadDisplayName", name) +
-         entry("PayloadIdentifier", "net.sluice.ca." + digits.substr(0, 16)) +
+         "<key>PayloadContent</key><data>" +
+         base64(*der) + "</data>\n" + entry("PayloadCertificateFileName", "sluice-ca.cer") +
+         entry("PayloadDisplayName", name) + entry("PayloadIdentifier", "net.sluice.ca." + digits.substr(0, 16)) +
          entry("PayloadType", "com.apple.security.root") + entry("PayloadUUID", uuid_of(digits)) +
          "<key>PayloadVersion</key><integer>1</integer>\n</dict></array>\n" + entry("PayloadDisplayName", name) +
          entry("PayloadDescription", "Lets this network's gateway decrypt and check web pages.") +
          entry("PayloadIdentifier", "net.sluice.profile." + digits.substr(0, 16)) +
+         (organisation.empty() ? "" : entry("PayloadOrganization", xml_escaped(organisation))) +
          entry("PayloadType", "Configuration") + entry("PayloadUUID", uuid_of(digits.substr(32))) +
          "<key>PayloadVersion</key><integer>1</integer>\n</dict></plist>\n";
+}
+
+std::string base64(std::string_view bytes) {
+  std::string text(4 * ((bytes.size() + 2) / 3) + 1, '\0');
+  int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
+                             reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+  text.resize(static_cast<std::size_t>(size));
+  return text;
 }
 
 }  // namespace tls_intercept

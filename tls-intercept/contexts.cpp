@@ -11,14 +11,15 @@ namespace tls_intercept {
 namespace {
 
 constexpr const char* suites_12 =
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-"
+    "SHA384:"
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 constexpr const char* suites_13 = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 // The first that the library has: post-quantum from OpenSSL 3.5 on.
 constexpr const char* groups[] = {"X25519MLKEM768:X25519:P-256:P-384", "X25519:P-256:P-384"};
 constexpr std::size_t read_ahead = 32 * 1024;  // bytes read from a socket at once: two full records
 constexpr std::size_t most_sessions = 4000;
-constexpr std::int64_t session_life = 3600;    // seconds; the origin's own hint may be shorter
+constexpr std::int64_t session_life = 3600;  // seconds; the origin's own hint may be shorter
 
 // What a connection toward an origin remembers, in the SSL object's slot.
 struct OriginData {
@@ -160,7 +161,8 @@ base::Result<std::unique_ptr<Contexts>> Contexts::make() {
     return base::environment_error("TLS cannot be set up: " + openssl_error());
 
   SSL_CTX* origin = made->origin_.get();
-  SSL_CTX_set_verify(origin, SSL_VERIFY_NONE, nullptr);  // OriginVerifier does it, after the handshake and before any byte
+  SSL_CTX_set_verify(origin, SSL_VERIFY_NONE,
+                     nullptr);  // OriginVerifier does it, after the handshake and before any byte
   SSL_CTX_set_session_cache_mode(origin, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(origin, on_session);
   SSL_CTX_set_client_cert_cb(origin, on_certificate_request);

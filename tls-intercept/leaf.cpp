@@ -84,10 +84,11 @@ base::Result<std::string> mint(const Ca& ca, const LeafSpec& spec, EVP_PKEY* pub
               X509_set_issuer_name(leaf.get(), X509_get_subject_name(ca.certificate.get())) == 1 &&
               ASN1_TIME_set(X509_getm_notBefore(leaf.get()), begin) != nullptr &&
               ASN1_TIME_set(X509_getm_notAfter(leaf.get()), end) != nullptr &&
-              X509_set_pubkey(leaf.get(), public_key) == 1 && add_usage(leaf.get()) && add_name(leaf.get(), spec.name) &&
-              add_authority(leaf.get(), ca.certificate.get()) &&
+              X509_set_pubkey(leaf.get(), public_key) == 1 && add_usage(leaf.get()) &&
+              add_name(leaf.get(), spec.name) && add_authority(leaf.get(), ca.certificate.get()) &&
               X509_sign(leaf.get(), ca.key.get(), EVP_sha256()) > 0;
-  if (!made) return base::Error{base::Fault::bug, "cannot sign a certificate for '" + spec.name + "': " + openssl_error()};
+  if (!made)
+    return base::Error{base::Fault::bug, "cannot sign a certificate for '" + spec.name + "': " + openssl_error()};
   return to_der(leaf.get());
 }
 

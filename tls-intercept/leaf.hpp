@@ -15,13 +15,13 @@
 
 namespace tls_intercept {
 
-inline constexpr std::int64_t leaf_backdated = 2 * 86400;        // seconds: clients' clocks are late
-inline constexpr std::int64_t longest_leaf = 197 * 86400;        // seconds, the days before included
-inline constexpr std::size_t longest_leaf_name = 253;            // bytes
+inline constexpr std::int64_t leaf_backdated = 2 * 86400;  // seconds: clients' clocks are late
+inline constexpr std::int64_t longest_leaf = 197 * 86400;  // seconds, the days before included
+inline constexpr std::size_t longest_leaf_name = 253;      // bytes
 
 struct LeafSpec {
-  std::string name;             // a host name, or an address literal (without brackets)
-  std::int64_t not_after = 0;   // seconds since 1970: the origin's; 0: none known. longest_leaf bounds it
+  std::string name;            // a host name, or an address literal (without brackets)
+  std::int64_t not_after = 0;  // seconds since 1970: the origin's; 0: none known. longest_leaf bounds it
 };
 
 // Signs a leaf for `public_key` (DER SubjectPublicKeyInfo), which is the gateway's own. The result is DER. Refused: what

@@ -12,8 +12,8 @@ namespace tls_intercept {
 
 class LeafCache {
  public:
-  static constexpr std::size_t limit = 16384;            // leaves of about 500 bytes
-  static constexpr std::int64_t renewed_before = 600;   // seconds before its end
+  static constexpr std::size_t limit = 16384;          // leaves of about 500 bytes
+  static constexpr std::int64_t renewed_before = 600;  // seconds before its end
 
   // DER. nullopt: not here, or soon at its end.
   std::optional<std::string> find(const std::string& key, std::int64_t now);

@@ -38,13 +38,13 @@ struct Bypass {
 
 class Learned {
  public:
-  static constexpr std::int64_t window = 600;                 // seconds in which refusals count together
+  static constexpr std::int64_t window = 600;  // seconds in which refusals count together
   static constexpr std::size_t alerts_needed = 3;
-  static constexpr std::size_t silent_needed = 5;             // weaker signs: more of them, and no success ever
-  static constexpr std::size_t names_needed = 3;              // taken, to be enrolled without the check
-  static constexpr std::size_t names_lost = 5;                // refused since the last one taken: not enrolled any more
-  static constexpr std::int64_t elsewhere = 86400;            // seconds since a leaf was taken that still count
-  static constexpr std::int64_t bypass_life = 7 * 86400;      // seconds
+  static constexpr std::size_t silent_needed = 5;         // weaker signs: more of them, and no success ever
+  static constexpr std::size_t names_needed = 3;          // taken, to be enrolled without the check
+  static constexpr std::size_t names_lost = 5;            // refused since the last one taken: not enrolled any more
+  static constexpr std::int64_t elsewhere = 86400;        // seconds since a leaf was taken that still count
+  static constexpr std::int64_t bypass_life = 7 * 86400;  // seconds
   static constexpr std::size_t most_devices = 4096, most_names = 256, most_bypasses = 10000;
 
   bool enrolled(const std::string& device) const;
@@ -67,7 +67,7 @@ class Learned {
 
  private:
   struct Name {
-    bool taken = false;                   // ever
+    bool taken = false;                        // ever
     std::vector<std::int64_t> alerts, silent;  // times, since it was last taken
   };
   struct Device {

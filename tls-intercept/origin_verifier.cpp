@@ -10,12 +10,12 @@
 namespace tls_intercept {
 namespace {
 
-constexpr std::int64_t remembered = 600;           // seconds that a good answer holds
+constexpr std::int64_t remembered = 600;  // seconds that a good answer holds
 constexpr std::size_t most_remembered = 20000;
 constexpr std::size_t most_intermediates = 500;
 constexpr int longest_chain = 10;
-constexpr int security_level = 2;                  // 112 bits
-constexpr long clock_slack = 300;                  // seconds, for OCSP answers
+constexpr int security_level = 2;  // 112 bits
+constexpr long clock_slack = 300;  // seconds, for OCSP answers
 
 // The stack alone; what it points to is others'.
 struct FreeStack {
@@ -147,7 +147,8 @@ void OriginVerifier::set_own(const std::vector<std::string>& own) {
   std::vector<PkeyPtr> keys;
   for (const std::string& pem : own) {
     BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-    if (X509Ptr ca{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)}) keys.emplace_back(X509_get_pubkey(ca.get()));
+    if (X509Ptr ca{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)})
+      keys.emplace_back(X509_get_pubkey(ca.get()));
   }
   ERR_clear_error();
   std::lock_guard lock(mutex_);

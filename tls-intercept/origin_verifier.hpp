@@ -22,9 +22,9 @@ namespace tls_intercept {
 
 struct OriginAnswer {
   bool good = false;
-  std::string fault;      // "its certificate ended on 2026-03-01", a part of a sentence about the site
-  std::string missing;    // an http address where the missing intermediate may be had (AIA); empty: nothing would help
-  std::string identity;   // of the certificate: its SHA-256, 32 bytes
+  std::string fault;     // "its certificate ended on 2026-03-01", a part of a sentence about the site
+  std::string missing;   // an http address where the missing intermediate may be had (AIA); empty: nothing would help
+  std::string identity;  // of the certificate: its SHA-256, 32 bytes
   std::int64_t not_after = 0;
 };
 

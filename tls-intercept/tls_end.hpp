@@ -37,7 +37,7 @@ class TlsEnd {
   int peer_alert() const { return alert_; }
   const std::string& failure() const { return failure_; }
   bool was_reset() const { return was_reset_; }  // or the socket failed otherwise: TLS has not
-  std::string alpn() const;  // what was agreed on; empty: nothing
+  std::string alpn() const;                      // what was agreed on; empty: nothing
 
  private:
   State outcome(int result);

@@ -81,7 +81,7 @@ class Http : public StateBase {
   bool client_ended_ = false;  // FIN seen; what it asked before is still answered
   bool origin_ended_ = false;
   bool origin_truncated_ = false;  // without saying so inside TLS: a body that lasts until the close is not whole
-  bool client_paused_ = false;  // bytes of the next request are waiting unread
+  bool client_paused_ = false;     // bytes of the next request are waiting unread
   bool deadline_armed_ = false;
   bool keep_alive_ = true;        // another exchange may follow this one
   bool upgrade_asked_ = false;    // to WebSocket, by this request

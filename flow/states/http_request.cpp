@@ -98,6 +98,9 @@ Next Http::start_exchange(Flow& flow, base::Bytes bytes, const RequestHead& head
     return answer_block_page(flow, bytes.size(), "CONNECT is for proxies, and this is none.");
   }
   if (refused || flow.judge()) return answer_block_page(flow, bytes.size());
+  // A refusal was to be said here, and the policy has changed its mind: there is no origin inside this TLS, and what was
+  // meant to be encrypted is sent nowhere in the clear. The client tries again.
+  if (flow.subject.inspected && !origin_connected_) return close(flow);
 
   keep_alive_ = head.keep_alive;
   upgrade_asked_ = head.upgrade == proto::http::Upgrade::websocket;

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "flow/limits.hpp"
-#include "flow/tls_plan.hpp"
 #include "flow/states/states.hpp"
+#include "flow/tls_plan.hpp"
 #include "proto/http/sniff.hpp"
 #include "proto/tls/client_hello.hpp"
 
@@ -98,8 +98,8 @@ Next Peeking::read_hello(Flow& flow, base::Bytes stream, bool ended) {
     return alert(flow, stream.size(), proto::tls::AlertDescription::access_denied);
   }
   // The categories, which are known only now, may spare it.
-  if (plan.inspect && policy::contains(flow.group().tls_skip, subject.verdict.categories,
-                                       subject.name ? &*subject.name : nullptr)) {
+  if (plan.inspect &&
+      policy::contains(flow.group().tls_skip, subject.verdict.categories, subject.name ? &*subject.name : nullptr)) {
     plan.inspect = false;
     subject.spared = "skip";
     subject.to_come = {};

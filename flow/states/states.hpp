@@ -32,7 +32,8 @@ namespace flow {
 // Close or Reset was said: nothing is said after it.
 struct Done {};
 
-using State = std::variant<Peeking, Silent, Connecting, Answering, Retrying, Splicing, Securing, Http, H2, Portal, Done>;
+using State =
+    std::variant<Peeking, Silent, Connecting, Answering, Retrying, Splicing, Securing, Http, H2, Portal, Done>;
 
 struct Next {
   std::optional<State> state;

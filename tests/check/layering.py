@@ -16,12 +16,15 @@ MAY_USE = {
     "proto": {"base", "proto"},
     "policy": {"base", "policy"},
     "netfilter": {"base", "base/sys", "netfilter"},
+    "tls-intercept": {"base", "base/sys", "tls-intercept"},
     "flow": {"base", "proto", "policy", "flow"},
     "rules": {"base", "proto", "policy", "rules"},
     "control": {"base", "base/sys", "proto", "policy", "control"},
     "replay": {"base", "proto", "policy", "flow", "replay"},
-    "daemon": {"base", "base/sys", "proto", "policy", "netfilter", "flow", "rules", "control", "daemon"},
-    "sluicectl": {"base", "base/sys", "proto", "policy", "netfilter", "rules", "control", "replay", "sluicectl"},
+    "daemon": {"base", "base/sys", "proto", "policy", "netfilter", "flow", "rules", "control",
+               "tls-intercept", "daemon"},
+    "sluicectl": {"base", "base/sys", "proto", "policy", "netfilter", "rules", "control", "tls-intercept",
+                  "replay", "sluicectl"},
 }
 # What a folder must not pull in whatever it does: they triple a router's program, or hide cost and effects.
 NOWHERE = {"iostream", "regex", "locale", "sstream", "fstream"}

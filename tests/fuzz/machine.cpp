@@ -3,6 +3,9 @@
 // not open); here is checked that a flow ends when everybody has gone, that it is noted as often as it was judged, and
 // that no hello with a blocked name reaches the origin: neither first nor after a HelloRetryRequest.
 //
+// With TLS inspected, handshakes end as the script says, and the bytes after that are those inside: HTTP/1 and HTTP/2 as
+// both sides may write it once it is decrypted.
+//
 // One step is a byte of what to do, and for bytes to send a byte that chooses a phrase or a length of raw ones.
 #include <cstdio>
 #include <cstdlib>
@@ -34,6 +37,29 @@ void require_kept(const Driver& driver) {
   std::abort();
 }
 
+// HTTP/2 by hand (RFC 9113 4.1, RFC 7541 6.2.2).
+namespace h2 {
+const std::string preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+std::string frame(int type, int flags, int stream, std::string payload) {
+  std::string head{static_cast<char>(payload.size() >> 16),
+                   static_cast<char>(payload.size() >> 8),
+                   static_cast<char>(payload.size()),
+                   static_cast<char>(type),
+                   static_cast<char>(flags),
+                   0,
+                   0,
+                   0,
+                   static_cast<char>(stream)};
+  return head + payload;
+}
+std::string literal(int index, const std::string& value) {
+  return std::string{static_cast<char>(index), static_cast<char>(value.size())} + value;
+}
+std::string request(int stream, const std::string& host, const std::string& path, bool ends) {
+  return frame(1, ends ? 5 : 4, stream, "\x83\x87" + literal(1, host) + literal(4, path));
+}
+}  // namespace h2
+
 const std::string client_phrases[] = {
     flow::model::client_hello("school.example"),
     flow::model::client_hello("games.example", 40),
@@ -55,6 +81,14 @@ const std::string client_phrases[] = {
     hello_builder::record("\x01", 20),
     hello_builder::record("early data", 23),
     hello_builder::record(std::string(40, '\x16'), 23).substr(0, 20),
+    h2::preface + h2::frame(4, 0, 0, ""),
+    h2::request(1, "school.example", "/a", true),
+    h2::request(1, "games.example", "/a", true),
+    h2::request(3, "school.example", "/up", false),
+    h2::frame(0, 1, 3, "body"),
+    h2::frame(0, 0, 3, std::string(9000, 'u')),
+    h2::frame(8, 0, 0, std::string("\x00\x10\x00\x00", 4)),
+    h2::frame(3, 0, 1, std::string("\x00\x00\x00\x08", 4)),
 };
 const std::string origin_phrases[] = {
     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
@@ -73,6 +107,14 @@ const std::string origin_phrases[] = {
     hello_builder::hello_retry_request().substr(0, 40),
     hello_builder::hello_retry_request().substr(40),
     hello_builder::in_records(hello_builder::server_hello()),
+    h2::frame(4, 0, 0, std::string("\x00\x08\x00\x00\x00\x01", 6)),
+    h2::frame(1, 4, 1, "\x88"),
+    h2::frame(1, 5, 1, "\x88"),
+    h2::frame(1, 4, 3, "\x88"),
+    h2::frame(0, 1, 1, "answer"),
+    h2::frame(0, 0, 1, std::string(9000, 'd')),
+    h2::frame(7, 0, 0, std::string("\x00\x00\x00\x01\x00\x00\x00\x00", 8)),
+    h2::frame(5, 4, 1, std::string("\x00\x00\x00\x02", 4) + "\x82\x84\x87"),
 };
 
 std::string_view phrase(base::ByteReader& script, std::span<const std::string> phrases) {
@@ -122,13 +164,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   flow::model::World world(rules());
   if (settings & 1) world.surroundings.unknown_protocol = flow::UnknownProtocol::block;
   if (settings & 2) world.group().tls = policy::TlsMode::off;
+  bool inspected = (settings & 8) != 0 && !(settings & 2);
+  if (inspected) world.inspect();
+  if (settings & 16) world.devices.trusts = false;
   flow::Opening opening = world.opening(settings & 4 ? 443 : 80);
 
-  bool client_spoke = false, held_to_it = !(settings & 2);  // to its rules, all the time
-  std::string said;                                         // by the origin
+  bool client_spoke = false, held_to_it = !(settings & 2) && !inspected;  // to its rules, all the time
+  std::string said;                                                       // by the origin
   Driver driver(opening, world.surroundings);
   for (int steps = 0; steps < 200 && script.ok() && script.remaining() > 0; ++steps) {
-    switch (script.u8() % 12) {
+    switch (script.u8() % 14) {
       case 0:
       case 1: {
         std::string_view bytes = phrase(script, client_phrases);
@@ -169,8 +214,20 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         held_to_it = false;
         world.use(script.u8() & 1 ? rules() : flow::model::no_rules);
         if (settings & 2) world.group().tls = policy::TlsMode::off;
+        if (inspected) world.inspect();
         driver.change_policy(opening.client);
         break;
+      case 12: {
+        Side side = driver.securing(Side::origin) ? Side::origin : Side::client;
+        std::uint8_t how = script.u8();
+        driver.secure(side, how & 1 ? "h2" : how & 2 ? "http/1.1" : "");
+        break;
+      }
+      case 13: {
+        Side side = driver.securing(Side::origin) ? Side::origin : Side::client;
+        driver.fail_tls(side, static_cast<flow::TlsFailed::Why>(script.u8() % 6));
+        break;
+      }
     }
     require_kept(driver);
     driver.machine().label();
@@ -180,6 +237,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   driver.end(Side::client);
   driver.refuse();
   driver.end(Side::origin);
+  driver.fail_tls(Side::origin, flow::TlsFailed::Why::gone);
+  driver.fail_tls(Side::client, flow::TlsFailed::Why::gone);
   driver.expire(Timer::deadline);
   driver.expire(Timer::idle);
   require(driver.over());

@@ -347,3 +347,11 @@ def test_the_gateways_own_hello_is_sound(inspecting, lab):
     assert hello[length + 2 + count:length + 4 + count] == b"\x01\x00"  # no compression
     assert b"\x00\x2b\x00\x05\x04\x03\x04\x03\x03" in hello            # TLS 1.3 and 1.2, nothing else
     assert b"\x02h2\x08http/1.1" in hello and b"allowed.test" in hello
+
+
+def test_the_shipped_lists_are_not_decrypted(inspecting, lab):
+    """A name below one of the shipped no_decrypt categories; the origin's certificate is for other names, which is its affair."""
+    for name in ("www.paypal.com", "push.apple.com", "www.nhs.uk"):
+        got = curl(inspecting, lab.alice, f"https://{name}/", "-k", address=lab.origin["v4"])
+        assert got.status == 200 and "sluice lab CA" in got.issuer, got
+        assert inspecting.wait_access(name=name, spared="skip")["tls"] == "spliced"

@@ -40,6 +40,20 @@ class Driver {
     calling_ = false;
     tell(ConnectFailed{111});
   }
+  // Handshakes that were commanded come to an end: the bytes that follow are those inside TLS.
+  bool securing(Side side) const { return legs_[index(side)].securing; }
+  void secure(Side side, std::string_view alpn) {
+    if (over_ || !leg(side).securing) return;
+    leg(side).securing = false;
+    if (side == Side::client) leg(side).unread.clear();  // the hello, which only was peeked at
+    leg(side).seen = 0;
+    tell(Secured{side, std::string(alpn)});
+  }
+  void fail_tls(Side side, TlsFailed::Why why) {
+    if (over_ || !leg(side).securing) return;
+    leg(side).securing = false;
+    tell(TlsFailed{side, why, "a fault", false});
+  }
   void abort(Side side) {
     if (!over_ && leg(side).open) tell(Aborted{side});
   }
@@ -76,6 +90,7 @@ class Driver {
     std::size_t seen = 0;  // bytes told last time
     bool end_seen = false;
     std::optional<std::uint64_t> splice_left;
+    bool securing = false;
   };
   static std::size_t index(Side side) { return side == Side::client ? 0 : 1; }
   static std::size_t index(Timer timer) { return timer == Timer::deadline ? 0 : 1; }
@@ -100,7 +115,7 @@ class Driver {
   }
   bool deliver(Side side) {
     Leg& from = leg(side);
-    if (over_ || !from.open) return false;
+    if (over_ || !from.open || from.securing) return false;
     if (from.splice_left) return move(side);
     if (from.mode == Read::Mode::off) return false;
     bool more = from.unread.size() > std::max(from.seen, from.mode == Read::Mode::peek ? from.more_than : 0);
@@ -153,6 +168,22 @@ class Driver {
   void perform(const Connect&) {
     require(!calling_ && !leg(Side::origin).open, "connected twice");
     calling_ = true;
+  }
+  void perform(const ConnectTls& how) {
+    require(leg(Side::origin).open && !leg(Side::origin).securing, "TLS on an origin leg that is not open");
+    require(!how.name.empty(), "TLS without a name");
+    leg(Side::origin).securing = true;
+  }
+  void perform(const AcceptTls& how) {
+    require(!leg(Side::client).securing, "TLS on the client's leg twice");
+    require(how.alone || leg(Side::origin).open, "TLS in the name of an origin that is not there");
+    require(!how.name.empty() && !how.session_of.empty(), "TLS without a name");
+    leg(Side::client).securing = true;
+    leg(Side::client).mode = Read::Mode::off;
+  }
+  void perform(const HangUp&) {
+    calling_ = false;
+    legs_[1] = {};
   }
   void perform(const Read& read) {
     Leg& from = leg(read.side);

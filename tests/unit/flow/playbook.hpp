@@ -17,6 +17,15 @@ inline const char* word(Side side) {
 inline std::string text_of(const Command& command) {
   struct Visitor {
     std::string operator()(const Connect&) { return "connect"; }
+    std::string operator()(const ConnectTls& c) {
+      std::string text = "connect tls " + c.name;
+      for (const std::string& each : c.alpn) text += " " + each;
+      return text;
+    }
+    std::string operator()(const AcceptTls& c) {
+      return "accept tls " + c.name + (c.alpn.empty() ? "" : " " + c.alpn) + (c.alone ? " alone" : "");
+    }
+    std::string operator()(const HangUp&) { return "hang up"; }
     std::string operator()(const Read& c) {
       const char* mode = c.mode == Read::Mode::off ? " off" : c.mode == Read::Mode::peek ? " peek" : " stream";
       return std::string("read ") + word(c.side) + mode + (c.more_than ? " >" + std::to_string(c.more_than) : "");

@@ -52,6 +52,26 @@ inline policy::Rule no_games() {
 
 inline const std::vector<policy::Rule> no_rules;
 
+// Devices as a test wants them; what the machine tells is kept.
+struct Devices final : Enrolment {
+  bool can_sign() const override { return ca; }
+  std::string authority_file(Form) const override { return "the CA"; }
+  bool enrolled(const policy::Client&) const override { return trusts; }
+  bool bypassed(const policy::Client&, const std::string& name, base::WallTime) const override {
+    return name == bypass;
+  }
+  bool asks_for_certificate(const std::string& name, base::WallTime) const override { return name == asks; }
+  void took(const policy::Client&, const std::string& name, base::WallTime) override { told += "took " + name + "\n"; }
+  void refused(const policy::Client&, const std::string& name, Refusal how, base::WallTime) override {
+    told += (how == Refusal::alert ? "refused " : "silent ") + name + "\n";
+  }
+  void passed_check(const policy::Client&, base::WallTime) override { told += "passed the check\n"; }
+  void note_asks_for_certificate(const std::string& name, base::WallTime) override { asks = name; }
+
+  bool ca = true, trusts = true;
+  std::string bypass, asks, told;
+};
+
 struct World {
   explicit World(std::vector<policy::Rule> rules = {no_games()}) { use(std::move(rules)); }
   void use(std::vector<policy::Rule> rules) { surroundings.snapshot = snapshot(std::move(rules)); }
@@ -67,6 +87,14 @@ struct World {
     return made;
   }
 
+  // TLS of the group is inspected from now on.
+  Devices& inspect() {
+    group().tls = policy::TlsMode::inspect;
+    surroundings.enrolment = &devices;
+    return devices;
+  }
+
+  Devices devices;
   Surroundings surroundings{.now = base::WallTime{std::chrono::seconds(1774785906)}, .id_seed = 7};
 };
 

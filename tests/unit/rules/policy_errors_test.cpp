@@ -32,8 +32,8 @@ INSTANTIATE_TEST_SUITE_P(
          "policy.toml:5:1: error: unknown key 'grop', did you mean 'group'? Expected one of device, group, list, "
          "rule, schedule, shipped_lists or zone\n"},
         {"[group.a]\ntsl = 'sni'\nquic = 'of'\n",
-         "policy.toml:6:1: error: unknown key 'tsl', did you mean 'tls'? Expected one of bad_certificate, block_page, "
-         "dns, "
+         "policy.toml:6:1: error: unknown key 'tsl', did you mean 'tls'? Expected one of bad_certificate, "
+         "bad_certificate_hosts, block_page, dns, "
          "forged_name, if_down, log, members, not_enrolled, quic, safe_search, shape, tenant, tls, tls_skip or "
          "youtube\n"
          "policy.toml:7:8: error: unknown value 'of', expected \"allow\", \"policy\" or \"block\"\n"},

@@ -25,13 +25,9 @@ TEST(PolicyWarnings, KeysOfAGroupThatAreNotEnforcedAreNamedOnce) {
                  "block_page = 'https'\nforged_name = 'log'\nnot_enrolled = 'refuse'\nmembers = ['user:jane', "
                  "'role:pupils']\n")
                 .said,
-            warn("2:7", "tls = \"inspect\"" + build + ": treated as \"sni\", nothing is decrypted") +
-                warn("3:1", "'tls_skip'" + build + ": nothing is decrypted") +
-                warn("8:1", "'dns'" + build + ": DNS is left alone") +
+            warn("8:1", "'dns'" + build + ": DNS is left alone") +
                 warn("9:1", "'shape'" + build + ": bandwidth is not limited") +
-                warn("10:1", "'block_page'" + build + ": TLS connections are closed with an alert") +
                 warn("11:1", "'forged_name'" + build + ": names are not compared with DNS answers") +
-                warn("12:1", "'not_enrolled'" + build + ": nothing is decrypted") +
                 warn("13:12", "'user:jane'" + build + ": nothing identifies users yet") +
                 warn("13:25", "'role:pupils'" + build + ": nothing identifies users yet"));
 }
@@ -51,23 +47,38 @@ TEST(PolicyWarnings, AreErrorsWhereAMustRuleReliesOnThem) {
       "action = 'warn'\n";
   EXPECT_EQ(
       load(text).said,
-      warn("5:7", "tls = \"inspect\" is not enforced by this build: treated as \"sni\", nothing is decrypted") +
-          "policy.toml:9:9: error: 'user:jane' is not enforced by this build: nothing identifies users yet; a \"must\" "
-          "rule cannot rely on it\n"
-          "policy.toml:10:7: warning: list 'far' (url) is not fetched yet: it holds for nothing so far\n"
-          "policy.toml:10:19: warning: category 'x' is in no list that is here; list 'far' (url) is not fetched yet: "
-          "it "
-          "holds for nothing so far\n"
-          "policy.toml:11:8: error: port 'udp/443' is not enforced by this build: only TCP to [network].ports http and "
-          "tls is judged; a \"must\" rule cannot rely on it\n"
-          "policy.toml:12:1: error: 'direct_ip' is not enforced by this build: this rule never holds; a \"must\" rule "
-          "cannot rely on it\n");
-  std::string inspected = load(
-                              "[group.g]\ntls = 'inspect'\n[[rule]]\nname = 'r'\ntier = 'must'\nfrom = 'g'\nto = "
-                              "'url:x.example/y'\naction = 'block'\n")
-                              .said;
-  EXPECT_NE(inspected.find("policy.toml:3:1: error: tls = \"inspect\" of group 'g' is not enforced"), inspected.npos)
-      << inspected;
+      "policy.toml:9:9: error: 'user:jane' is not enforced by this build: nothing identifies users yet; a \"must\" "
+      "rule cannot rely on it\n"
+      "policy.toml:10:7: warning: list 'far' (url) is not fetched yet: it holds for nothing so far\n"
+      "policy.toml:10:19: warning: category 'x' is in no list that is here; list 'far' (url) is not fetched yet: "
+      "it "
+      "holds for nothing so far\n"
+      "policy.toml:11:8: error: port 'udp/443' is not enforced by this build: only TCP to [network].ports http and "
+      "tls is judged; a \"must\" rule cannot rely on it\n"
+      "policy.toml:12:1: error: 'direct_ip' is not enforced by this build: this rule never holds; a \"must\" rule "
+      "cannot rely on it\n");
+}
+
+TEST(PolicyErrors, OriginsThatMayBeBadAreNamed) {
+  EXPECT_EQ(
+      load("[group.g]\ntls = 'inspect'\nbad_certificate = 'pass'\n").said,
+      "policy.toml:3:19: error: bad_certificate = \"pass\" needs bad_certificate_hosts = [...]: the hosts that it "
+      "is for\n");
+  EXPECT_EQ(load("[group.g]\nbad_certificate_hosts = 'host:x.example'\n").said,
+            warn("2:25", "bad_certificate_hosts does nothing without bad_certificate = \"pass\""));
+  auto outcome = load(
+      "[group.g]\ntls = 'inspect'\nbad_certificate = 'pass'\nbad_certificate_hosts = 'host:x.example'\n"
+      "tls_skip = ['host:bank.example']\nnot_enrolled = 'refuse'\nblock_page = 'https'\n");
+  EXPECT_EQ(outcome.said, "");
+  const policy::Group& group = outcome.loaded.snapshot->groups[1];
+  auto name = [](const char* text) { return *base::DomainName::parse(text); };
+  base::DomainName below = name("www.x.example"), bank = name("bank.example"), other = name("ank.example");
+  EXPECT_TRUE(policy::contains(group.bad_certificate_pass, {}, &below));
+  EXPECT_TRUE(policy::contains(group.tls_skip, {}, &bank));
+  EXPECT_FALSE(policy::contains(group.tls_skip, {}, &other));
+  EXPECT_FALSE(policy::contains(group.tls_skip, {}, nullptr));
+  EXPECT_EQ(group.not_enrolled, policy::NotEnrolled::refuse);
+  EXPECT_TRUE(group.wants_page);
 }
 
 TEST(PolicyWarnings, ARuleBehindAWiderOneIsNeverReached) {
