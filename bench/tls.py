@@ -44,13 +44,16 @@ from tls_world import KNOWN, WILDCARD, World  # noqa: E402
 
 LOAD = str(HERE.parent / "build" / "bench" / "bin" / "bench_tls")
 AT_ONCE = 20
-FULL = {"known": 1000, "resumed": 1000, "first": 2000, "wildcard": 500, "h1": 15000, "h2": 15000, "bulk": 1 << 30,
+FULL = {"known": 500, "resumed": 500, "first": 2000, "wildcard": 250, "h1": 5000, "h2": 5000, "bulk": 1 << 30,
         "idle": 2000}
 QUICK = {"known": 150, "resumed": 150, "first": 150, "wildcard": 50, "h1": 1000, "h2": 1000, "bulk": 1 << 26, "idle": 100}
 ROWS = tuple((name, name, "total", "process", unit, decimals) for name, unit, decimals in (
     ("known", "us/connection", 0), ("resumed", "us/connection", 0), ("first", "us/connection", 0),
     ("wildcard", "us/connection", 0), ("h1", "us/request", 1), ("h2", "us/request", 1), ("bulk", "CPU-s/GiB", 2),
     ("idle", "KiB/connection", 1)))
+
+
+OURS = ("direct", "sluice")  # where nothing may fail; others may lose some, and it is told
 
 
 class LaneFailed(Exception):
@@ -81,8 +84,10 @@ def connections(mode: str, lane, count: int, first: int, names: int) -> dict:
     before = pss(lane.pids())
     meter, output = loaded(lane, LOAD, mode, ORIGIN, "443", *map(str, (count, AT_ONCE, first, names)))
     said = json.loads(output)
-    return sample(meter, count / 1e6, said["seconds"], resumed=said["resumed"] / count, version=said["version"],
-                  cipher=said["cipher"], before=before, after=pss(lane.pids()), count=count)
+    if said["failed"] and lane.name in OURS:
+        raise LaneFailed(f"{said['failed']} connections failed")
+    return sample(meter, count / 1e6, said["seconds"], resumed=said["resumed"] / count, failed=said["failed"],
+                  version=said["version"], cipher=said["cipher"], before=before, after=pss(lane.pids()), count=count)
 
 
 def known(lane, count: int, number: int) -> dict:
@@ -109,7 +114,7 @@ def requests(lane, count: int, *options: str) -> dict:
         ("protocol", r"Application protocol: (\S+)"), ("tls", r"TLS Protocol: (\S+)"),
         ("bytes", r"\((\d+)\) data"))}
     if not all(found.values()) or int(found["good"][1]) != count or int(found["bytes"][1]) != count * 1024:
-        raise LaneFailed(f"h2load: {output[-500:]}")
+        raise LaneFailed("h2load: " + "".join(line for line in output.splitlines() if line.startswith("requests:")))
     seconds = float(found["seconds"][1]) * {"s": 1, "ms": 1e-3, "us": 1e-6}[found["seconds"][2]]
     return sample(meter, count / 1e6, seconds, protocol=found["protocol"][1], version=found["tls"][1])
 
@@ -147,7 +152,7 @@ def idle(lane, count: int, number: int) -> dict:
         code = client.wait(130)
         client.stdout.close()
     if not reached or code != 0:
-        raise LaneFailed(f"{count} idle connections were not reached" if not reached else "an idle connection did not last")
+        raise LaneFailed("an idle connection did not last" if reached else f"{count} idle connections were not reached")
     return {"process": (after - lane.settled) / count, "total": (kernel - before) / count,
             "seconds": time.monotonic() - begun}
 
@@ -178,6 +183,7 @@ class Run:
     def __init__(self, options: argparse.Namespace, size: dict):
         self.samples: dict = {name: {} for name in options.lanes}
         self.failures: dict = {}
+        self.incidents: list[str] = []
         self.facts: dict = {}
         self._options, self._size, self._order = options, size, random.Random(1)
 
@@ -220,7 +226,13 @@ class Run:
                 taken = FIGURES[figure](made[name], self._size[figure], number)
                 self.samples[name].setdefault(figure, []).append(taken)
             except (LaneFailed, AssertionError, subprocess.TimeoutExpired) as error:
-                self.fail(name, figure, f"round {number}: {error}")
+                # Others may stumble once a figure, and it is told; ours may not.
+                said = f"{name}: {figure}: round {number}: {error}"
+                if name in OURS or any(each.startswith(f"{name}: {figure}:") for each in self.incidents):
+                    self.fail(name, figure, f"round {number}: {error}")
+                else:
+                    self.incidents.append(said)
+                    print(f"bench: {said}", file=sys.stderr)
 
 
 def memory(run: Run) -> str:
@@ -238,13 +250,15 @@ def memory(run: Run) -> str:
 
 
 def jobs(run: Run) -> str:
-    lines = ["| lane | TLS with the client | h2 | keeps alive | refuses an unknown CA | refuses another's name | share resumed |",
-             "|---|---|---|---|---|---|---|"]
+    lines = ["| lane | TLS with the client | h2 | keeps alive | refuses an unknown CA | refuses another's name | "
+             "share resumed | failed connections |", "|---|---|---|---|---|---|---|---|"]
     for name, facts in run.facts.items():
         taken = run.samples[name].get("resumed", [])
         share = f"{100 * statistics.median(each['resumed'] for each in taken):.0f} %" if taken else "-"
+        tried = [each for samples in run.samples[name].values() for each in samples if "failed" in each]
+        failed = f"{sum(each['failed'] for each in tried)} of {sum(each['count'] for each in tried)}" if tried else "-"
         yes = [{True: "yes", False: "no"}[value] for value in (facts["h2"], facts["keeps"], *facts["refuses"].values())]
-        lines.append(f"| {name} | {facts['tls']} | {' | '.join(yes)} | {share} |")
+        lines.append(f"| {name} | {facts['tls']} | {' | '.join(yes)} | {share} | {failed} |")
     return "\n".join(lines)
 
 
@@ -274,19 +288,21 @@ Memory (PSS, MiB):
 
 {memory}
 
-The client offers TLS 1.3 with X25519 and, in all but h2, HTTP/1.1; keys are P-256 everywhere (the origin's, the gateways' CAs
-and their leafs). squid ({cpus} workers) with its documented `security_file_certgen -M 4MB` and its default memory cache of 4 MB,
-sslsplit with its default of two threads a processor, e2guardian with 2500 threads (one holds one connection; idle needs them) and
-Debian's default lists and filters, which read every page: it does more than the others. sluice with its defaults and an empty
-policy that inspects everybody. sslsplit and e2guardian connect from the gateway's address, the others from the client's. No
-lane keeps an access log. `direct` has one handshake a connection and nobody to decrypt between.
+The client offers TLS 1.3 with X25519 and, in all but h2, HTTP/1.1. Keys are P-256 everywhere: the origin's, the gateways'
+CAs', their leafs'. squid: {cpus} workers, `security_file_certgen -M 4MB` and 4 MB of certificates in memory, as documented.
+sslsplit: two threads a processor, its default; `https`, and as a lane of its own `ssl`, which does not read what it
+relays. e2guardian: Debian's lists, filters and 500 threads; it scans each page's text, which nobody else here does. sluice:
+its defaults, and a policy without rules that inspects everybody. squid and sluice connect with the client's address, the
+others with the gateway's. No lane keeps an access log. A lane that ends each connection after one answer has no part in
+idle. The failed connections are those of known, resumed, first and wildcard; with sluice one would fail the run.
 """
 
 
 def page(run: Run, options, size: dict, described: dict, medians: dict, seconds: float) -> str:
-    failures = "".join(f"\nFAILED: {failure}\n" for failure in run.failures.values())
-    return PAGE.format(json="intercept.json", date=time.strftime("%Y-%m-%d"), rounds=options.rounds, seconds=round(seconds),
-                       machine=told(described), table=table(medians, ROWS), failures=failures, jobs=jobs(run),
+    failures = "".join(f"\nNo sample from {incident}\n" for incident in run.incidents)
+    failures += "".join(f"\nFAILED: {failure}\n" for failure in run.failures.values())
+    return PAGE.format(json="intercept.json", date=time.strftime("%Y-%m-%d"), rounds=options.rounds,
+                       seconds=round(seconds), machine=told(described), table=table(medians, ROWS), failures=failures, jobs=jobs(run),
                        memory=memory(run), at_once=AT_ONCE, gib=size["bulk"] / 2**30, cpus=os.cpu_count(),
                        **{key: value for key, value in size.items() if key not in ("bulk", "h2")})
 
@@ -314,7 +330,8 @@ def main() -> int:
         options.out.write_text(text)
         options.out.with_name(options.out.stem.lower() + ".json").write_text(json.dumps(
             {"machine": described, "rounds": options.rounds, "size": size, "seconds": round(seconds), "facts": run.facts,
-             "failures": list(run.failures.values()), "medians": medians, "samples": run.samples}, indent=1) + "\n")
+             "failures": list(run.failures.values()), "incidents": run.incidents, "medians": medians,
+             "samples": run.samples}, indent=1) + "\n")
     return 1 if run.failures else 0
 
 

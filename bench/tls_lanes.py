@@ -4,7 +4,7 @@
     sluice      sluiced, its default group inspected
     squid       squid-openssl by TPROXY: peeks at the hello, then bumps all
     sslsplit    sslsplit by TPROXY, `https`: reads each connection's first request and ends it after the answer
-    sslsplit-ssl  the same with `ssl`: relays the bytes, whatever they are; for h1, bulk and idle
+    sslsplit-ssl  the same with `ssl`: relays the bytes, whatever they are; for h1 and idle
     e2guardian  e2guardian by REDIRECT, its transparent HTTPS port; its usual checks, with the lists Debian ships
 
 All sign with P-256 keys (squid uses its CA's for the leafs too), all are told to verify the origin, and none keeps an access
@@ -92,6 +92,8 @@ class TlsLane:
         self.keeps_alive = self._twice()
         if not self.speaks_h2:
             self.lacks = self.lacks | {"h2"}
+        if not self.keeps_alive:
+            self.lacks = self.lacks | {"idle"}
         for what, name in (("chain", UNTRUSTED), ("name", MISNAMED)):
             try:
                 answer = self.ask(name, verify=False)[0]
@@ -186,12 +188,11 @@ class SslSplitRaw(SslSplit):
     """Does not look at what is inside, and so does not end a connection after one answer."""
     name = "sslsplit-ssl"
     kind = "ssl"
-    lacks = {"known", "resumed", "first", "wildcard"}
+    lacks = {"known", "resumed", "first", "wildcard", "bulk"}
 
 
 class E2guardian(TlsLane, lanes.Proxy):
     name = "e2guardian"
-    WORKERS = 2500  # a thread holds one connection; the idle figure has 2000
 
     def _start(self):
         # It knows REDIRECT, no TPROXY: it asks conntrack where a client went.
@@ -210,7 +211,7 @@ class E2guardian(TlsLane, lanes.Proxy):
         subprocess.run(["openssl", "rehash", str(place / "trust")], check=True, capture_output=True)
         settings = {
             "enablessl": "on", "transparenthttpsport": "8443", "filterports": "8080", "nodaemon": "on",
-            "httpworkers": str(self.WORKERS), "daemonuser": "'root'", "daemongroup": "'root'", "nologger": "on",
+            "daemonuser": "'root'", "daemongroup": "'root'", "nologger": "on",
             "loglevel": "0", "cacertificatepath": f"'{self.world.path('gateway-ca.crt')}'",
             "caprivatekeypath": f"'{self.world.path('gateway-ca.key')}'",
             "certprivatekeypath": f"'{self.world.path('gateway-leaf.key')}'", "generatedcertpath": f"'{place}/generated/'",
