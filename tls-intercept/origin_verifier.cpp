@@ -103,30 +103,33 @@ bool asks_for_staple(X509* certificate) {
   return asks;
 }
 
-// Empty: nothing against it. A staple that cannot be read or is old says nothing, as for browsers.
+// Empty: nothing against it. A staple that cannot be read or is old says nothing, as for browsers: where the certificate
+// asks for one, that is none (RFC 7633 4.2.3.1). Else what was good before a revocation would do for ever.
 std::string revocation(SSL* ssl, X509* leaf, STACK_OF(X509) * chain, X509_STORE* store) {
   const unsigned char* bytes = nullptr;
   long size = SSL_get_tlsext_status_ocsp_resp(ssl, &bytes);
   bool stapled = bytes != nullptr && size > 0;
-  if (!stapled) {
-    // A resumed session carries no staple: it was looked at when the session began.
-    bool missed = SSL_session_reused(ssl) == 0 && asks_for_staple(leaf);
-    return missed ? "its certificate asks for a proof that it was not revoked, and the site sent none" : "";
-  }
-  if (chain == nullptr || sk_X509_num(chain) < 2) return {};
+  std::string unproven;
+  // A resumed session carries no staple: it was looked at when the session began.
+  if (SSL_session_reused(ssl) == 0 && asks_for_staple(leaf))
+    unproven = std::string("its certificate asks for a proof that it was not revoked, and the site sent none") +
+               (stapled ? " that holds" : "");
+  if (!stapled || chain == nullptr || sk_X509_num(chain) < 2) return unproven;
   OcspResponse response(d2i_OCSP_RESPONSE(nullptr, &bytes, size));
   OcspBasic basic(response ? OCSP_response_get1_basic(response.get()) : nullptr);
   if (!basic || OCSP_basic_verify(basic.get(), chain, store, 0) != 1) {
     ERR_clear_error();
-    return {};
+    return unproven;
   }
   OcspId id(OCSP_cert_to_id(nullptr, leaf, sk_X509_value(chain, 1)));
   int status = 0, reason = 0;
   ASN1_GENERALIZEDTIME *revoked = nullptr, *updated = nullptr, *next = nullptr;
-  if (!id || OCSP_resp_find_status(basic.get(), id.get(), &status, &reason, &revoked, &updated, &next) != 1) return {};
+  if (!id || OCSP_resp_find_status(basic.get(), id.get(), &status, &reason, &revoked, &updated, &next) != 1)
+    return unproven;
   if (status == V_OCSP_CERTSTATUS_REVOKED) return "its certificate was revoked by its issuer";
-  if (OCSP_check_validity(updated, next, clock_slack, -1) != 1) ERR_clear_error();
-  return {};
+  bool holds = status == V_OCSP_CERTSTATUS_GOOD && OCSP_check_validity(updated, next, clock_slack, -1) == 1;
+  ERR_clear_error();
+  return holds ? "" : unproven;
 }
 
 }  // namespace

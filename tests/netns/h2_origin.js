@@ -4,6 +4,8 @@ const fs = require('fs'), http2 = require('http2');
 const [address, cert, key] = process.argv.slice(2);
 const server = http2.createSecureServer({
   cert: fs.readFileSync(cert), key: fs.readFileSync(key), settings: {enableConnectProtocol: true}});
+const sockets = new Set();
+server.on('connection', (socket) => { sockets.add(socket); socket.on('close', () => sockets.delete(socket)); });
 server.on('stream', (stream, headers) => {
   stream.on('error', () => {});
   const path = headers[':path'];
@@ -25,6 +27,13 @@ server.on('stream', (stream, headers) => {
     stream.respond({':status': 200});
     stream.write('half');
     setTimeout(() => stream.destroy(new Error('on purpose')), 50);
+  } else if (path === '/zip') {
+    stream.respond({':status': 200, 'content-type': 'application/zip'});
+    stream.end('PK'.repeat(100));
+  } else if (path === '/cut') {  // the connection goes, without a word
+    stream.respond({':status': 200});
+    stream.write('half');
+    setTimeout(() => sockets.forEach((socket) => socket.destroy()), 50);
   } else if (path === '/big') {
     stream.respond({':status': 200});
     let left = 20 << 20;

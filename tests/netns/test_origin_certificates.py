@@ -17,7 +17,8 @@ tls = "inspect"
 not_enrolled = "inspect"
 log = "url"
 """
-GOOD = ["good", "good_rsa", "stapled_good", "wildcard"]
+GOOD = ["good", "good_rsa", "stapled_good", "wildcard", "name_constraints_kept", "long_chain", "must_staple_good",
+        "must_staple_by_a_delegate"]
 BAD = {  # and what the page says of it
     "expired": "has expired on",
     "not_yet_valid": "is not valid before",
@@ -30,15 +31,32 @@ BAD = {  # and what the page says of it
     "wrong_signature": "wrong signature",
     "rsa_1024": "weak cryptography",
     "sha1": "weak cryptography",
+    "md5": "weak cryptography",
+    "sha1_intermediate": "of its issuer uses weak cryptography",
+    "ec_192": "weak cryptography|no secure connection",
+    "wildcard_of_a_tld": "for another name",
+    "below_a_star": "for another name",
+    "malformed_extension": "not valid|unknown issuer",
     "unknown_critical_extension": "unknown critical extension",
     "client_auth_only": "not meant for this use",
     "intermediate_not_ca": "not valid",
     "intermediate_without_constraints": "not valid",
+    "intermediate_signs_without_constraints": "not valid",
+    "intermediate_may_not_sign": "not valid",
+    "intermediate_v1": "not valid",
+    "intermediate_client_auth_only": "not meant for this use",
     "intermediate_expired": "has expired on",
     "pathlen_broken": "not valid",
     "name_constraints_violated": "not valid",
+    "name_constraints_excluded": "not valid",
     "must_staple": "proof that it was not revoked",
+    "must_staple_old": "proof that it was not revoked",
+    "must_staple_forged": "proof that it was not revoked",
+    "must_staple_by_a_leaf": "proof that it was not revoked",
+    "must_staple_of_another": "proof that it was not revoked",
+    "must_staple_unavailable": "proof that it was not revoked",
     "revoked": "revoked by its issuer",
+    "revoked_by_a_delegate": "revoked by its issuer",
     "huge_chain": "no secure connection",
 }
 
@@ -76,6 +94,24 @@ def test_bad_certificates(inspecting, lab, zoo, kind):
     assert "s_server" not in got.body and "Public" not in got.issuer
     record = inspecting.wait_access(id=decision(got))
     assert (record["action"], record["reason"], record["status"]) == ("block", "bad_certificate", 502)
+
+
+def test_a_star_stands_for_one_label(inspecting, lab, zoo):
+    with TlsServer(lab.peer.namespace, lab.peer["v4"], zoo.make("below_a_star")):
+        for name, status in ((f"www.{zoo.name}", 200), (f"a.b.{zoo.name}", 502)):
+            got = curl(inspecting, lab.alice, f"https://{name}/", address=lab.peer["v4"])
+            assert got.status == status, (name, got)
+
+
+def test_origins_that_are_asked_by_address(inspecting, lab, zoo, family):
+    """No name in the hello: the certificate must be for the very address, and so is ours."""
+    where = lab.peer[family] if family == "v4" else f"[{lab.peer[family]}]"
+    for kind, status in (("ip_address", 200), ("good", 502)):
+        with TlsServer(lab.peer.namespace, lab.peer[family], zoo.make(kind)):
+            done = lab.alice.run("curl", "-sv", "--cacert", str(inspecting.ca_pem), "-w", "%{http_code}",
+                                 f"https://{where}/", check=False)
+        assert done.returncode == 0 and done.stdout.endswith(str(status)), (kind, done)
+        assert "sluice local CA" in done.stderr
 
 
 @pytest.fixture
