@@ -44,8 +44,9 @@ from tls_world import KNOWN, WILDCARD, World  # noqa: E402
 
 LOAD = str(HERE.parent / "build" / "bench" / "bin" / "bench_tls")
 AT_ONCE = 20
-FULL = {"known": 500, "resumed": 500, "first": 2000, "wildcard": 250, "h1": 5000, "h2": 5000, "bulk": 1 << 30,
-        "idle": 2000}
+FULL = {"known": 500, "resumed": 500, "first": 2250, "wildcard": 250, "h1": 5000, "h2": 5000, "bulk": 1 << 30,
+        "idle": 2000}  # in four rounds 10,000 new names
+TAKEN = {"bulk": 3}  # rounds of a figure that takes long and hardly varies
 QUICK = {"known": 150, "resumed": 150, "first": 150, "wildcard": 50, "h1": 1000, "h2": 1000, "bulk": 1 << 26, "idle": 100}
 ROWS = tuple((name, name, "total", "process", unit, decimals) for name, unit, decimals in (
     ("known", "us/connection", 0), ("resumed", "us/connection", 0), ("first", "us/connection", 0),
@@ -120,8 +121,8 @@ def requests(lane, count: int, *options: str) -> dict:
 
 
 def h1(lane, count: int, number: int) -> dict:
-    # Where each request costs a connection, a fifth of them tells as much.
-    return requests(lane, count if lane.keeps_alive else count // 5, "--h1")
+    # Where each request costs a connection, a tenth of them tells as much.
+    return requests(lane, count if lane.keeps_alive else count // 10, "--h1")
 
 
 def h2(lane, count: int, number: int) -> dict:
@@ -173,7 +174,7 @@ def parsed() -> argparse.Namespace:
         for name in given:
             if name not in names:
                 parser.error(f"{name}: not one of {', '.join(names)}")
-    options.rounds = options.rounds or (2 if options.quick else 5)
+    options.rounds = options.rounds or (2 if options.quick else 4)
     return options
 
 
@@ -209,12 +210,11 @@ class Run:
                                     "started": pss(made[name].pids())}
             for number in range(1, self._options.rounds + 1):
                 for figure in self._options.figures:
-                    if figure != "idle":
+                    if figure != "idle" and number <= TAKEN.get(figure, number):
                         self._turn(made, figure, number)
             if "idle" in self._options.figures:
                 time.sleep(2)
-                for number in range(1, min(self._options.rounds, 2) + 1):
-                    self._turn(made, "idle", number)
+                self._turn(made, "idle", 1)
             tell("")
 
     def _turn(self, made: dict, figure: str, number: int):
@@ -237,7 +237,8 @@ class Run:
 
 def memory(run: Run) -> str:
     """What names leave behind, and what the daemons hold at all. MiB of the processes' PSS."""
-    lines = ["| lane | at the start | after all names | names | grown by names, KiB a name |", "|---|---|---|---|---|"]
+    lines = ["| lane | at the start | after all names | names | grown by names, KiB a name |",
+             "|---|---|---|---|---|"]
     for name, of_lane in run.samples.items():
         seen = [each for figure in ("first", "wildcard") for each in of_lane.get(figure, [])]
         if name == "direct" or not seen:
@@ -265,7 +266,7 @@ def jobs(run: Run) -> str:
 PAGE = """# Interception, beside squid, sslsplit and e2guardian
 
 `./dev bench --tls` (`bench/tls.py`, which writes this file and {json}), {date}: {rounds} rounds, lanes in turns, {seconds} s.
-{machine}
+{machine}; sluice at commit {commit}.{busy}
 
 CPU time as in the [README](../README.md): *process* is the gateway's own processes, *whole lane* adds the load client, the
 origin (nginx, dnsmasq) and kernel threads, *gateway* is the whole lane less that of `direct`. Medians of the rounds.
@@ -274,11 +275,12 @@ origin (nginx, dnsmasq) and kernel threads, *gateway* is the whole lane less tha
 {table}
 ```
 {failures}
-known: {known} connections a round, {at_once} at a time, full handshakes, GET of 1 KiB, closed by the client. resumed: {resumed}, the
-client offers its last ticket. first: {first} names never seen before, a certificate of the origin for each. wildcard: {wildcard} new names
-under one certificate. h1, h2: {h1} requests (h2load, {at_once} connections; h2 has 10 streams in each; a fifth of that
-where a lane ends the connection after each answer: there h1 is the price of a connection). bulk: {gib:.2f} GiB in
-one connection. idle: {idle} connections after one request each; process is growth of PSS, whole lane growth of the kernel's slab.
+known: {known} connections a round, {at_once} at a time, full handshakes, GET of 1 KiB, closed by the client. resumed:
+{resumed}, the client offers its last ticket. first: {first} names never seen before, a certificate of the origin for each.
+wildcard: {wildcard} new names under one certificate. h1, h2: {h1} requests (h2load, {at_once} connections; h2 has 10 streams in each; a
+tenth of that where a lane ends the connection after each answer: there h1 is the price of a connection). bulk: {gib:.2f} GiB
+in one connection, {bulks} rounds. idle, once: {idle} connections after one request each; process is growth of PSS, whole lane growth of the
+kernel's slab, which is the machine's: neighbours make it smaller or larger than it is.
 
 What each lane was seen to do before anything was measured, and how many of `resumed` were:
 
@@ -291,19 +293,28 @@ Memory (PSS, MiB):
 The client offers TLS 1.3 with X25519 and, in all but h2, HTTP/1.1. Keys are P-256 everywhere: the origin's, the gateways'
 CAs', their leafs'. squid: {cpus} workers, `security_file_certgen -M 4MB` and 4 MB of certificates in memory, as documented.
 sslsplit: two threads a processor, its default; `https`, and as a lane of its own `ssl`, which does not read what it
-relays. e2guardian: Debian's lists, filters and 500 threads; it scans each page's text, which nobody else here does. sluice:
-its defaults, and a policy without rules that inspects everybody. squid and sluice connect with the client's address, the
+relays. e2guardian: Debian's configuration with interception on: its lists, its filters of content, 500 threads. sluice: its
+defaults, and a policy without rules that inspects everybody. squid and sluice connect with the client's address, the
 others with the gateway's. No lane keeps an access log. A lane that ends each connection after one answer has no part in
 idle. The failed connections are those of known, resumed, first and wildcard; with sluice one would fail the run.
 """
 
 
+def commit() -> str:
+    """The last one that touches what is measured."""
+    done = subprocess.run(["git", "log", "-1", "--format=%h", "--", ".", ":!bench", ":!dev"], cwd=HERE.parent, text=True,
+                          capture_output=True)
+    return done.stdout.strip() or "unknown"
+
+
 def page(run: Run, options, size: dict, described: dict, medians: dict, seconds: float) -> str:
+    busy = ("\nThe machine was not idle: others worked on it at the same time." if described["load"]["start"][0] > 0.5 else "")
     failures = "".join(f"\nNo sample from {incident}\n" for incident in run.incidents)
     failures += "".join(f"\nFAILED: {failure}\n" for failure in run.failures.values())
     return PAGE.format(json="intercept.json", date=time.strftime("%Y-%m-%d"), rounds=options.rounds,
-                       seconds=round(seconds), machine=told(described), table=table(medians, ROWS), failures=failures, jobs=jobs(run),
-                       memory=memory(run), at_once=AT_ONCE, gib=size["bulk"] / 2**30, cpus=os.cpu_count(),
+                       seconds=round(seconds), machine=told(described), commit=commit(), table=table(medians, ROWS), failures=failures, jobs=jobs(run),
+                       memory=memory(run), at_once=AT_ONCE,
+                       bulks=min(options.rounds, TAKEN["bulk"]), busy=busy, gib=size["bulk"] / 2**30, cpus=os.cpu_count(),
                        **{key: value for key, value in size.items() if key not in ("bulk", "h2")})
 
 

@@ -7,8 +7,8 @@
     sslsplit-ssl  the same with `ssl`: relays the bytes, whatever they are; for h1 and idle
     e2guardian  e2guardian by REDIRECT, its transparent HTTPS port; its usual checks, with the lists Debian ships
 
-All sign with P-256 keys (squid uses its CA's for the leafs too), all are told to verify the origin, and none keeps an access
-log. Caches are as the programs have them by default.
+All sign with P-256 keys (squid uses its CA's for the leafs too), all are told to verify the origin, and none keeps an
+access log. Caches are as the programs have them by default.
 """
 from __future__ import annotations
 
@@ -214,7 +214,8 @@ class E2guardian(TlsLane, lanes.Proxy):
             "daemonuser": "'root'", "daemongroup": "'root'", "nologger": "on",
             "loglevel": "0", "cacertificatepath": f"'{self.world.path('gateway-ca.crt')}'",
             "caprivatekeypath": f"'{self.world.path('gateway-ca.key')}'",
-            "certprivatekeypath": f"'{self.world.path('gateway-leaf.key')}'", "generatedcertpath": f"'{place}/generated/'",
+            "certprivatekeypath": f"'{self.world.path('gateway-leaf.key')}'",
+            "generatedcertpath": f"'{place}/generated/'",
             "sslcertificatepath": f"'{place}/trust/'", "ipcfilename": f"'{place}/ipc'", "pidfilename": f"'{place}/pid'",
             "loglocation": f"'{place}/access.log'", "filecachedir": f"'{place}'", "generatedcertstart": str(int(time.time()) - 86400)}
         group = self._edited("e2guardianf1.conf", {"sslmitm": "on", "mitmcheckcert": "on"})
