@@ -5,6 +5,7 @@
 
 #include "base/text.hpp"
 #include "flow/proceed.hpp"
+#include "flow/refusal.hpp"
 #include "flow/rewriting.hpp"
 
 namespace flow {
@@ -198,45 +199,21 @@ void H2Relay::request(std::int32_t id, Fields fields, bool ends) {
 
 // The form of a block page is whole.
 void H2Relay::proceed(Stream& stream) {
-  auto form = stream.subject.method == "POST" ? parse_proceed(stream.form) : std::nullopt;
-  if (!form) return answer(stream, error_answer(400, "This address takes the form of a block page only."));
-  const policy::Snapshot& snapshot = flow_->snapshot();
-  std::string why = flow_->gatekeeper()->proceed(*form, snapshot, flow_->opening().client, flow_->now());
-  for (std::uint32_t i = 0; i < snapshot.rules.size(); ++i) {
-    const policy::Rule& rule = snapshot.rules[i];
-    if (rule.name != form->rule) continue;
-    policy::Verdict& verdict = stream.subject.verdict;
-    verdict.rule = policy::RuleId{i};
-    verdict.reason = policy::Reason::rule;
-    verdict.outcome = why.empty()                           ? policy::Outcome::allow
-                      : rule.action == policy::Action::code ? policy::Outcome::code
-                                                            : policy::Outcome::warn;
+  Answer what;
+  {
+    InPlace judged(*flow_, stream.subject);
+    what = answer_form(*flow_, flow_->subject.method == "POST" ? parse_proceed(stream.form) : std::nullopt);
   }
-  if (why.empty()) return answer(stream, see_other_answer(form->url));
-  if (form->seal.empty()) return answer(stream, error_answer(403, why));
-  stream.subject.url = proto::http::Url::parse(form->url);
-  block(stream, why);
+  answer(stream, what);
 }
 
-void H2Relay::block(Stream& stream, std::string_view why) {
-  const policy::Verdict verdict = stream.subject.verdict;
-  const policy::Snapshot& snapshot = flow_->snapshot();
-  bool may_go_on = verdict.outcome == policy::Outcome::warn || verdict.outcome == policy::Outcome::code;
-  std::string html;
-  if (may_go_on && flow_->gatekeeper() != nullptr && stream.subject.url) {
-    ProceedForm form;
-    form.rule = snapshot.rules[verdict.rule.value].name;
-    form.url = stream.subject.url->to_string();
-    flow_->gatekeeper()->seal(form, snapshot, flow_->opening().client, flow_->now());
-    html = proceed_html(form, verdict.outcome == policy::Outcome::code);
-  }
-  std::string id;
+void H2Relay::block(Stream& stream) {
+  Answer what;
   {
-    InPlace named(*flow_, stream.subject);
-    id = flow_->decision_id();
+    InPlace judged(*flow_, stream.subject);
+    what = refusal(*flow_);
   }
-  answer(stream, block_answer(stream.subject, {snapshot, flow_->opening().client, flow_->opening().tuple, id,
-                                               flow_->now(), why, html}));
+  answer(stream, what);
 }
 
 // An answer of our own; the rest of the request is not wanted.

@@ -83,7 +83,7 @@ class H2Relay {
   void proceed(Stream& stream);
   bool judge(Stream& stream);
   void answer(Stream& stream, const Answer& answer);
-  void block(Stream& stream, std::string_view why = {});
+  void block(Stream& stream);
   void reset(Stream& stream, std::uint32_t error);
   void note(Stream& stream, std::string_view aborted = {});
   void forget_if_over(Stream& stream);

@@ -2,6 +2,7 @@
 
 #include "flow/block_page.hpp"
 #include "flow/limits.hpp"
+#include "flow/refusal.hpp"
 #include "flow/states/states.hpp"
 
 namespace flow {
@@ -84,24 +85,14 @@ Next Http::on_refused(Flow& flow) {
   return reset(flow);
 }
 
-Next Http::answer_block_page(Flow& flow, std::size_t unconsumed, std::string_view why) {
-  const policy::Verdict& verdict = flow.subject.verdict;
-  bool may_go_on = verdict.outcome == policy::Outcome::warn || verdict.outcome == policy::Outcome::code;
-  std::string html;
-  if (may_go_on && flow.gatekeeper() != nullptr && flow.subject.url) {
-    ProceedForm form;
-    form.rule = flow.snapshot().rules[verdict.rule.value].name;
-    form.url = flow.subject.url->to_string();
-    flow.gatekeeper()->seal(form, flow.snapshot(), flow.opening().client, flow.now());
-    html = proceed_html(form, verdict.outcome == policy::Outcome::code);
-  }
-  PageContext context{
-      flow.snapshot(), flow.opening().client, flow.opening().tuple, flow.decision_id(), flow.now(), why, html};
+Next Http::answer(Flow& flow, std::size_t unconsumed, const Answer& what) {
   flow.out.consume(Side::client, unconsumed);
-  Answer answer = block_answer(flow.subject, context);
-  flow.subject.status = answer.status;
-  flow.out.send(Side::client, to_http1(answer, flow.subject.method));
+  flow.out.send(Side::client, to_http1(what, flow.subject.method));
   return close(flow);
+}
+
+Next Http::answer_block_page(Flow& flow, std::size_t unconsumed, std::string_view why) {
+  return answer(flow, unconsumed, refusal(flow, why));
 }
 
 Next Http::answer_error(Flow& flow, std::size_t unconsumed, int status, std::string_view explanation,

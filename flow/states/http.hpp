@@ -23,6 +23,7 @@
 
 #include <string>
 
+#include "flow/block_page.hpp"
 #include "flow/body.hpp"
 #include "flow/states/state.hpp"
 
@@ -61,6 +62,7 @@ class Http : public StateBase {
 
   // Both (http.cpp).
   // Answers of our own, and FIN. `unconsumed`: what the client has sent and nobody will read.
+  Next answer(Flow& flow, std::size_t unconsumed, const Answer& what);
   Next answer_block_page(Flow& flow, std::size_t unconsumed, std::string_view why = {});
   Next answer_error(Flow& flow, std::size_t unconsumed, int status, std::string_view explanation,
                     std::string_view aborted = {});

@@ -1,6 +1,7 @@
 // The request side of an exchange: head, judgement, body.
 #include "flow/block_page.hpp"
 #include "flow/limits.hpp"
+#include "flow/refusal.hpp"
 #include "flow/rewriting.hpp"
 #include "flow/states/states.hpp"
 
@@ -135,26 +136,7 @@ Next Http::answer_proceed(Flow& flow, base::Bytes bytes, const RequestHead& head
   std::optional<ProceedForm> form;
   if (head.method == "POST" && has_length && bytes.size() - head.length >= head.body.length)
     form = parse_proceed(base::as_text(bytes.subspan(head.length, static_cast<std::size_t>(head.body.length))));
-  if (!form) return answer_error(flow, bytes.size(), 400, "This address takes the form of a block page only.");
-  std::string why = flow.gatekeeper()->proceed(*form, flow.snapshot(), flow.opening().client, flow.now());
-  for (std::uint32_t i = 0; i < flow.snapshot().rules.size(); ++i) {
-    const policy::Rule& rule = flow.snapshot().rules[i];
-    if (rule.name != form->rule) continue;
-    flow.subject.verdict.rule = policy::RuleId{i};
-    flow.subject.verdict.reason = policy::Reason::rule;
-    flow.subject.verdict.outcome = why.empty()                           ? policy::Outcome::allow
-                                   : rule.action == policy::Action::code ? policy::Outcome::code
-                                                                         : policy::Outcome::warn;
-  }
-  if (!why.empty() && form->seal.empty()) return answer_error(flow, bytes.size(), 403, why);
-  if (!why.empty()) {  // the page once more, about the address that was asked for
-    flow.subject.url = proto::http::Url::parse(form->url);
-    return answer_block_page(flow, bytes.size(), why);
-  }
-  flow.subject.status = 303;
-  flow.out.consume(Side::client, bytes.size());
-  flow.out.send(Side::client, see_other(form->url));
-  return close(flow);
+  return answer(flow, bytes.size(), answer_form(flow, std::move(form)));
 }
 
 Next Http::relay_request_body(Flow& flow, base::Bytes bytes) {
