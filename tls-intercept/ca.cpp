@@ -12,6 +12,7 @@
 #include "base/domain_name.hpp"
 #include "base/ip_address.hpp"
 #include "base/text.hpp"
+#include "tls-intercept/asn1_time.hpp"
 
 namespace tls_intercept {
 namespace {
@@ -64,19 +65,6 @@ std::string digest_of(const X509* certificate) {
   unsigned size = 0;
   X509_digest(certificate, EVP_sha256(), digest, &size);
   return hex(digest, size);
-}
-
-std::string date_of(const ASN1_TIME* time) {
-  tm broken{};
-  ASN1_TIME_to_tm(time, &broken);
-  char text[32];
-  std::snprintf(text, sizeof text, "%04d-%02d-%02d", broken.tm_year + 1900, broken.tm_mon + 1, broken.tm_mday);
-  return text;
-}
-
-std::int64_t seconds_of(const ASN1_TIME* time) {
-  tm broken{};
-  return ASN1_TIME_to_tm(time, &broken) == 1 ? static_cast<std::int64_t>(timegm(&broken)) : 0;
 }
 
 bool is_control(char c) {

@@ -8,6 +8,7 @@
 
 #include "base/domain_name.hpp"
 #include "base/ip_address.hpp"
+#include "tls-intercept/asn1_time.hpp"
 
 namespace tls_intercept {
 namespace {
@@ -61,11 +62,6 @@ bool set_serial(X509* leaf) {
   bytes[0] = static_cast<unsigned char>((bytes[0] & 0x7f) | 0x40);  // positive, and never shorter
   BignumPtr number(BN_bin2bn(bytes, sizeof bytes, nullptr));
   return number && BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(leaf)) != nullptr;
-}
-
-std::int64_t seconds_of(const ASN1_TIME* time) {
-  tm broken{};
-  return ASN1_TIME_to_tm(time, &broken) == 1 ? static_cast<std::int64_t>(timegm(&broken)) : 0;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "base/ip_address.hpp"
+#include "tls-intercept/asn1_time.hpp"
 
 namespace tls_intercept {
 namespace {
@@ -21,19 +22,6 @@ constexpr long clock_slack = 300;  // seconds, for OCSP answers
 struct FreeStack {
   void operator()(STACK_OF(X509) * stack) const { sk_X509_free(stack); }
 };
-
-std::string date_of(const ASN1_TIME* time) {
-  tm broken{};
-  if (ASN1_TIME_to_tm(time, &broken) != 1) return "an unknown day";
-  char text[32];
-  std::snprintf(text, sizeof text, "%04d-%02d-%02d", broken.tm_year + 1900, broken.tm_mon + 1, broken.tm_mday);
-  return text;
-}
-
-std::int64_t seconds_of(const ASN1_TIME* time) {
-  tm broken{};
-  return ASN1_TIME_to_tm(time, &broken) == 1 ? static_cast<std::int64_t>(timegm(&broken)) : 0;
-}
 
 std::string digest_of(const X509* certificate) {
   unsigned char digest[32];
