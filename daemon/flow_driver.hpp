@@ -72,6 +72,7 @@ class FlowDriver : public TimerWheel::Entry {  // the worker's wheel times it
   bool pump_piece(Leg& from, Leg& to);
   void pump_done(Leg& from, bool ended);
   bool send_with(Leg& to, base::Bytes bytes);
+  bool sent_so_far(Leg& to, base::Bytes left, bool progress);
   bool flush(Leg& to) { return !to.pending.empty() && send_with(to, {}); }
   void flush_both();
   void forward(Leg& from, std::size_t count);

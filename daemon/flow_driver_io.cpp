@@ -176,8 +176,13 @@ bool FlowDriver::send_with(Leg& to, base::Bytes bytes) {
     to.pending.erase(0, of_pending);
     bytes = bytes.subspan(count - of_pending);
   }
+  return sent_so_far(to, bytes, progress);
+}
+
+// The end of a sending, whatever carried it: what is left waits in `pending`.
+bool FlowDriver::sent_so_far(Leg& to, base::Bytes left, bool progress) {
   if (progress) last_activity_ = worker_.loop().now();
-  if (!bytes.empty() && !to.write_broken && !to.failed) to.pending.append(base::as_text(bytes));
+  if (!left.empty() && !to.write_broken && !to.failed) to.pending.append(base::as_text(left));
   if (to.pending.empty()) {
     to.pending.shrink_to_fit();
     shut_down_if_flushed(to);

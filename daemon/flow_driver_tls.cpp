@@ -95,7 +95,6 @@ bool FlowDriver::shake_hands(Leg& with) {
       bool certificate_alert = client && end.peer_alert() >= 0 && tls_intercept::is_about_certificate(end.peer_alert());
       if (state == Tls::truncated || end.was_reset()) why = Why::gone;
       if (certificate_alert) why = Why::leaf_refused;
-      // What the client has sent besides is read away, so that our own alert is not overtaken by a reset.
       tls_failed(with, why, std::move(detail));
       return true;
     }
@@ -166,13 +165,7 @@ bool FlowDriver::send_inside_tls(Leg& to, base::Bytes bytes) {
     to.writable = false;
     break;
   }
-  if (progress) last_activity_ = worker_.loop().now();
-  if (!bytes.empty() && !to.write_broken && !to.failed) to.pending.append(base::as_text(bytes));
-  if (to.pending.empty()) {
-    to.pending.shrink_to_fit();
-    shut_down_if_flushed(to);
-  }
-  return progress;
+  return sent_so_far(to, bytes, progress);
 }
 
 }  // namespace sluiced

@@ -4,6 +4,7 @@
 
 #include "base/text.hpp"
 #include "daemon/log.hpp"
+#include "tls-intercept/asn1_time.hpp"
 
 namespace sluiced {
 namespace {
@@ -82,6 +83,7 @@ std::string Interception::authority_file(Form form) const {
 void Interception::adopt_signer(Channel signer) {
   std::lock_guard lock(mutex_);
   signer_ = std::move(signer);
+  leaves_.clear();  // in a rotation the one before may have signed with the old key until now
   signer_.send(MessageType::leaf_key, tls_intercept::public_key_der(leaf_key_.get()));
   for (const auto& [number, each] : pending_) signer_.send(MessageType::sign, std::to_string(number) + each.request);
 }
@@ -114,11 +116,7 @@ bool Interception::hear_signer() {
       if (!der.empty()) ++minted_;
     }
     Leaf leaf = tls_intercept::read_leaf(der);
-    if (leaf) {
-      tm end{};
-      ASN1_TIME_to_tm(X509_get0_notAfter(leaf.get()), &end);
-      leaves_.put(done.key, std::move(der), leaf, static_cast<std::int64_t>(timegm(&end)));
-    }
+    if (leaf) leaves_.put(done.key, std::move(der), leaf, tls_intercept::seconds_of(X509_get0_notAfter(leaf.get())));
     for (Answered& answered : done.waiting) answered(leaf);
   }
 }
