@@ -266,7 +266,7 @@ def jobs(run: Run) -> str:
 PAGE = """# Interception, beside squid, sslsplit and e2guardian
 
 `./dev bench --tls` (`bench/tls.py`, which writes this file and {json}), {date}: {rounds} rounds, lanes in turns, {seconds} s.
-{machine}; sluice at commit {commit}.{busy}
+{machine}; sluice at commit {commit}.
 
 CPU time as in the [README](../README.md): *process* is the gateway's own processes, *whole lane* adds the load client, the
 origin (nginx, dnsmasq) and kernel threads, *gateway* is the whole lane less that of `direct`. Medians of the rounds.
@@ -308,13 +308,12 @@ def commit() -> str:
 
 
 def page(run: Run, options, size: dict, described: dict, medians: dict, seconds: float) -> str:
-    busy = ("\nThe machine was not idle: others worked on it at the same time." if described["load"]["start"][0] > 0.5 else "")
     failures = "".join(f"\nNo sample from {incident}\n" for incident in run.incidents)
     failures += "".join(f"\nFAILED: {failure}\n" for failure in run.failures.values())
     return PAGE.format(json="intercept.json", date=time.strftime("%Y-%m-%d"), rounds=options.rounds,
                        seconds=round(seconds), machine=told(described), commit=commit(), table=table(medians, ROWS), failures=failures, jobs=jobs(run),
                        memory=memory(run), at_once=AT_ONCE,
-                       bulks=min(options.rounds, TAKEN["bulk"]), busy=busy, gib=size["bulk"] / 2**30, cpus=os.cpu_count(),
+                       bulks=min(options.rounds, TAKEN["bulk"]), gib=size["bulk"] / 2**30, cpus=os.cpu_count(),
                        **{key: value for key, value in size.items() if key not in ("bulk", "h2")})
 
 
