@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "daemon/loop.hpp"
 #include "tls-intercept/ca_files.hpp"
 
 namespace sluiced {
@@ -37,6 +38,15 @@ base::Result<Authority> open_authority(const rules::Settings& settings, const st
   auto current = tls_intercept::read_certificate_file(paths.certificate);
   if (!current || !authority.certificate)
     return base::malformed("cannot read the CA's certificate " + paths.certificate);
+
+  // What can be told without the key; whether that belongs to it is the signer's to say.
+  auto about = tls_intercept::describe_ca(*current);
+  if (!about || !about->is_ca)
+    return base::malformed(paths.certificate +
+                           " is no CA's certificate in PEM form; sluicectl ca show tells what it is");
+  if (about->ends <= wall_seconds())
+    return base::malformed("the CA " + paths.certificate + " has expired on " + about->not_after +
+                           "; make another: sluicectl ca init --next, give it to the devices, sluicectl ca rotate");
 
   std::string kinds = "current", certificates = *current + (current->ends_with('\n') ? "" : "\n");
   for (const char* kind : {"next", "previous"}) {

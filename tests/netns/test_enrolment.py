@@ -10,7 +10,9 @@ import subprocess
 import time
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
+from certificates import DAY, Signer, pem
 from client import fetch
 from namespace import wait_until
 from origin import authority
@@ -243,6 +245,29 @@ def test_without_a_ca_the_fix_is_said(fresh, lab):
     sluice.ca_pem.with_suffix(".key").unlink()
     with pytest.raises(AssertionError, match="make one with: sluicectl ca init"):
         sluice.start()
+
+
+def test_what_is_no_ca_is_refused_at_start_and_reload(fresh, lab):
+    sluice = fresh(EAGER)
+    good = sluice.ca_pem.read_bytes()
+    for bad in (b"rubbish\n", (authority() / "origin.crt").read_bytes()):
+        sluice.ca_pem.write_bytes(bad)
+        done = sluice.ctl("reload")
+        assert done.returncode == 2 and "is no CA's certificate" in done.stdout + done.stderr, done
+        assert curl(sluice, lab.alice, "https://www.allowed.test/", ca=_kept(sluice, good)).status == 200
+    key = serialization.load_pem_private_key(sluice.ca_pem.with_suffix(".key").read_bytes(), None)
+    sluice.ca_pem.write_bytes(pem(Signer("late", end=-DAY, key=key).certificate))
+    done = sluice.ctl("reload")
+    assert done.returncode == 2 and "has expired on" in done.stdout + done.stderr, done
+    sluice.stop()
+    with pytest.raises(AssertionError, match="has expired on"):
+        sluice.start()
+
+
+def _kept(sluice, pem: bytes):
+    path = sluice.directory / "kept.crt"
+    path.write_bytes(pem)
+    return path
 
 
 def test_rotation(fresh, lab):
