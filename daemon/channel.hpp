@@ -32,6 +32,7 @@ enum class MessageType : std::uint8_t {
   alive = 10,  // the watchdog's food: every worker has turned its loop
   policy_live = 11,
   policy_refused = 12,
+  members = 13,  // text: who is in which group by log-in, a line each: "ADDRESS GROUP"; all of them each time
   // supervisor -> keeper
   control_socket = 20,  // fd: the listening control socket
   log_settings = 21,    // text: "json|squid\nPATH\nLEVEL"
@@ -46,10 +47,15 @@ enum class MessageType : std::uint8_t {
   reply = 41,         // text: request number, newline, reply JSON; fd instead when large
   // keeper -> gateway, keeper -> helper (which answers with `reply`)
   query = 50,  // text: request number, newline, request JSON
+  metrics = 53,  // keeper -> helper; text: request number, newline, the exposition
   codes = 51,  // keeper -> gateway: all codes (CodeStore::for_gateway)
   // gateway -> keeper
   code_rules = 42,  // text: names of the rules that take codes, a line each
   code_used = 43,   // text: the hash of one
+  usage = 44,       // text: what was counted in one interval (accounting::Batch as JSON, accounting/batch_text.hpp)
+  spent = 45,       // text: what of each quota is spent (JSON); the keeper keeps it and sends all of it back
+  // helper -> keeper: somebody asks for the metrics; text: request number
+  metrics_wanted = 62,
   // helper -> supervisor: a list has a new version
   lists_changed = 60,
   // helper -> keeper: what `status` shall say about lists; text: lines
@@ -65,6 +71,7 @@ enum class MessageType : std::uint8_t {
   learned = 74,       // text: JSON
   // gateway -> helper, and back
   fetch_issuer = 75,  // text: an http address
+  identities = 78,  // helper -> gateway; text: what leases and RADIUS sessions tell (policy/identities.hpp), JSON
   issuer = 76,        // text: the address, newline, a certificate (DER); nothing if it could not be had
 };
 
