@@ -21,6 +21,7 @@ enum class MessageType : std::uint8_t {
   policy = 1,       // fds: config text, list image, source map; the answer is policy_live or policy_refused
   peer = 2,         // fd: a channel to the other role (gateway <-> keeper), replacing an older one
   drain = 3,        // stop accepting, let running flows end, exit
+  baselines = 14,   // before the first policy; fd: what the meter has read (meter_baselines.hpp)
   beat_now = 4,     // the ruleset is fresh: renew the heartbeat at once
   kernel_lane = 5,  // before the first policy, if there is a kernel lane; fd: the labels of its running flows
   authorities = 6,  // text: "current next ...", newline, the CA certificates in that order (PEM); fd: the trust bundle

@@ -120,8 +120,16 @@ Reply status(const GatewayView& view, const control::Request& request) {
   if (view.interception != nullptr)
     interception =
         view.interception->to_json(std::chrono::floor<std::chrono::seconds>(view.now).time_since_epoch().count());
+  Json accounting = nullptr, groups = Json::array();
+  if (view.meter != nullptr) {
+    accounting = view.meter->to_json();
+    groups = accounting["groups"];
+    accounting.erase("groups");
+  }
   Json data = {{"version", SLUICE_VERSION},
+               {"groups_bytes", std::move(groups)},
                {"interception", interception},
+               {"accounting", accounting},
                {"uptime_s", uptime},
                {"policy", view.snapshot->digest},
                {"rules", view.snapshot->rules.size()},
@@ -159,6 +167,15 @@ Reply status(const GatewayView& view, const control::Request& request) {
     if (lane.contains("trouble")) text += "kernel lane  " + lane["trouble"].get<std::string>() + "\n";
   } else {
     text += "kernel lane  off\n";
+  }
+  if (!accounting.is_null()) {
+    text += "accounting   " + std::to_string(accounting["bytes_up"].get<std::uint64_t>()) + " bytes up, " +
+            std::to_string(accounting["bytes_down"].get<std::uint64_t>()) + " down by " +
+            std::to_string(accounting["clients"].get<std::size_t>()) + " clients, " +
+            std::to_string(accounting["conntrack_entries"].get<std::size_t>()) + " connections in the kernel's table\n";
+    if (auto lost = accounting["events_lost"].get<std::size_t>(); lost != 0)
+      text += "accounting   the ends of " + std::to_string(lost) + " connections were missed\n";
+    if (accounting.contains("trouble")) text += "accounting   " + accounting["trouble"].get<std::string>() + "\n";
   }
   if (!interception.is_null())
     text += "inspection   " + std::to_string(interception["enrolled"].size()) + " devices trust the local CA, " +
@@ -252,6 +269,7 @@ Reply explain(const GatewayView& view, const control::Request& request) {
   }
   policy::Client client = view.snapshot->clients.identify(view.sightings->look_up(*address));
   view.grants.look_up(*view.snapshot, client, time);
+  view.quotas.look_up(*view.snapshot, client, time);
   control::ExplainInput input{*view.snapshot,  std::move(client),  time,
                               view.build_date, argument("target"), view.kernel_flows != nullptr};
   if (view.interception != nullptr) {
@@ -274,6 +292,25 @@ Reply grants(const GatewayView& view) {
                   " s left\n";
   if (all.empty()) reply.text = "nobody has been let past a warn or code rule\n";
   reply.data = {{"grants", std::move(all)}};
+  return reply;
+}
+
+Reply quotas(const GatewayView& view) {
+  Reply reply;
+  Json all = view.quotas.to_json(*view.snapshot, view.now);
+  for (const Json& each : all) {
+    auto number = [&](const char* key) { return each[key].get<std::int64_t>(); };
+    reply.text += each["person"].get<std::string>() + "  '" + each["rule"].get<std::string>() + "'  ";
+    reply.text +=
+        number("of_seconds") != 0
+            ? std::to_string(number("seconds") / 60) + " of " + std::to_string(number("of_seconds") / 60) + " min"
+            : std::to_string(number("bytes") / 1000) + " of " + std::to_string(number("of_bytes") / 1000) + " kB";
+    reply.text += std::string(each["spent"].get<bool>() ? ", used up" : "") + "; begins anew " +
+                  control::format_time(base::WallTime(std::chrono::seconds(number("back"))), view.snapshot->zone) +
+                  "\n";
+  }
+  if (all.empty()) reply.text = "nobody has used anything of a quota in the period that runs\n";
+  reply.data = {{"quotas", std::move(all)}};
   return reply;
 }
 
@@ -328,6 +365,9 @@ std::string answer_query(const GatewayView& view, const std::string& line) {
   if (!request) return control::to_line({2, "sluicectl: " + request.error().message + "\n", Json::object()});
   if (!view.snapshot) return control::to_line({3, "sluicectl: the gateway has no policy yet\n", Json::object()});
   if (request->verb == "status") return control::to_line(status(view, *request));
+  if (request->verb == "top")
+    return control::to_line({0, "", view.meter != nullptr ? view.meter->top() : Json::object()});
+  if (request->verb == "quotas") return control::to_line(quotas(view));
   if (request->verb == "clients") return control::to_line(clients(view));
   if (request->verb == "login" || request->verb == "logout")
     return control::to_line(view.logins->answer(*request, view.now));

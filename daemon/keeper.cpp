@@ -17,6 +17,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t most_peers = 64;
 constexpr base::Duration patience = 30s;        // with a peer, and with whoever must answer it
+constexpr base::Duration quota_period = 60s;    // what is used of quotas is written once in this
 constexpr base::Duration long_patience = 900s;  // with whoever compiles or fetches lists
 
 std::string failure(int exit, std::string text) {
@@ -37,7 +38,8 @@ Keeper::Keeper(const Options& options)
     : supervisor_(base::sys::UniqueFd(role_channel_fd)),
       codes_(options.state + "/codes"),
       learned_(options.state + "/learned"),
-      logins_(options.state + "/logins/logins.json") {}
+      logins_(options.state + "/logins/logins.json"),
+      quotas_(options.state + "/quotas/quotas.json") {}
 
 int Keeper::run() {
   supervisor_ear_.hear = [this] { hear_supervisor(); };
@@ -46,7 +48,9 @@ int Keeper::run() {
   control_ear_.hear = [this] { accept_peer(); };
   loop_.add(supervisor_.fd(), EPOLLIN, &supervisor_ear_);
   loop_.every(1s, [this] { drop_stale_peers(); });
+  loop_.every(quota_period, [this] { keep_quotas(); });
   loop_.run();
+  keep_quotas();
   return exit_ok;
 }
 
@@ -76,6 +80,7 @@ void Keeper::hear_supervisor() {
         send_codes();
         send_learned();
         gateway_.send(MessageType::logins, logins_.text());
+        gateway_.send(MessageType::spent, spent_.empty() ? quotas_.text() : spent_);
         break;
       case MessageType::helper_peer:
         if (helper_) loop_.remove(helper_.fd());
@@ -117,6 +122,7 @@ void Keeper::hear_gateway() {
     if (message.type == MessageType::access_lines) log_.write(message.text);
     if (message.type == MessageType::reply) reply_from(message.text);
     if (message.type == MessageType::code_used) codes_.used(message.text);
+    if (message.type == MessageType::spent) spent_ = message.text;
     if (message.type == MessageType::logins) logins_.write(message.text);
     if (message.type == MessageType::learned_news) learned_.learn(message.text);
     if (message.type != MessageType::code_rules) continue;
@@ -128,6 +134,10 @@ void Keeper::hear_gateway() {
 
 void Keeper::send_codes() {
   gateway_.send(MessageType::codes, codes_.for_gateway(wall_now()));
+}
+
+void Keeper::keep_quotas() {
+  if (!spent_.empty() && spent_ != quotas_.text()) quotas_.write(spent_);
 }
 
 void Keeper::send_learned() {
@@ -196,8 +206,8 @@ void Keeper::ask(Peer& peer) {
   } else if (request->verb == "down") {
     passed_on = supervisor_.send(MessageType::down, number);
   } else if (request->verb == "status" || request->verb == "connections" || request->verb == "explain" ||
-             request->verb == "grants" || request->verb == "clients" || request->verb == "login" ||
-             request->verb == "logout") {
+             request->verb == "grants" || request->verb == "clients" || request->verb == "top" ||
+             request->verb == "quotas" || request->verb == "login" || request->verb == "logout") {
     request->args["who"] = who_asks(peer.fd.get());
     if (request->verb == "status") {
       request->args["log_lines_lost"] = std::to_string(log_.lost());

@@ -45,6 +45,7 @@ class Keeper {
   void hear_helper();
   void send_codes();
   void send_learned();
+  void keep_quotas();
   void accept_peer();
   void peer_ready(Peer& peer);
   void ask(Peer& peer);
@@ -61,7 +62,8 @@ class Keeper {
   AccessLog log_;
   CodeStore codes_;
   LearnedStore learned_;
-  KeptText logins_;
+  KeptText logins_, quotas_;
+  std::string spent_;  // of quotas, as the gateway told last
   std::vector<std::string> code_rules_;
   std::string list_trouble_;  // lines for `status`
   std::map<std::uint64_t, std::unique_ptr<Peer>> peers_;

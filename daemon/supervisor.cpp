@@ -23,6 +23,7 @@
 #include "daemon/diagnostic_text.hpp"
 #include "daemon/flow_labels.hpp"
 #include "daemon/log.hpp"
+#include "daemon/meter_baselines.hpp"
 #include "daemon/notify.hpp"
 
 namespace sluiced {
@@ -77,6 +78,7 @@ base::Result<> Supervisor::begin() {
   prepare_state_folder("codes", 0700);
   prepare_state_folder("learned", 0700);
   prepare_state_folder("logins", 0700);
+  prepare_state_folder("quotas", 0700);
   for (const std::string& warning : warnings_about_this_host(settings_)) logging::warning(warning);
 
   sigset_t watched;
@@ -96,6 +98,11 @@ base::Result<> Supervisor::begin() {
     if (!labels) return std::move(labels).error();
     labels_ = std::move(*labels);
   }
+  auto baselines = MeterBaselines::open(options_.run + "/meter");
+  if (baselines)
+    baselines_ = std::move(*baselines);
+  else
+    logging::warning(baselines.error().message + ": what flows while the gateway restarts is not accounted");
   route_ear_.hear = [this] { ruleset_.hear(); };
   loop_.add(ruleset_.fd(), EPOLLIN, &route_ear_);
   gateway_.ear.hear = [this] { hear_gateway(); };
@@ -188,6 +195,7 @@ base::Result<> Supervisor::start(Role& role) {
   } else {
     gateway_alive_ = loop_.now();
     send_kernel_lane();
+    if (baselines_) role.child->channel.send(MessageType::baselines, {}, {baselines_.get()});
     if (authority_) role.child->channel.send(MessageType::authorities, authority_->text, {authority_->trust.get()});
     send_policy();
     introduce_signer();

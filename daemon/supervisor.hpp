@@ -99,7 +99,8 @@ class Supervisor {
   const Options options_;
   Loop loop_;
   base::sys::UniqueFd lock_, signals_, control_;
-  base::sys::UniqueFd labels_;  // of the kernel lane's running flows (flow_labels.hpp)
+  base::sys::UniqueFd baselines_;  // what the meter has read (meter_baselines.hpp)
+  base::sys::UniqueFd labels_;     // of the kernel lane's running flows (flow_labels.hpp)
   Ear signal_ear_, route_ear_;
   ListStore store_;
   ListCompiler compiler_;

@@ -99,7 +99,7 @@ std::string host_text(const AccessRecord& record) {
 }
 
 bool is_refusal(const AccessRecord& record) {
-  return record.action == "block" || record.action == "warn" || record.action == "code";
+  return record.action == "block" || record.action == "warn" || record.action == "code" || record.action == "quota";
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // sluice.toml as values (POLICY, "sluice.toml"). Defaults here are the documented ones.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -42,6 +43,7 @@ struct Settings {
   } log;
   struct Accounting {
     std::string store = "/var/lib/sluice/usage.db";
+    std::chrono::seconds interval{5};  // how often the kernel's counters are read
     bool operator==(const Accounting&) const = default;
   } accounting;
   struct TlsIntercept {
