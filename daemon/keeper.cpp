@@ -24,6 +24,17 @@ std::string failure(int exit, std::string text) {
   return control::to_line(control::Reply{exit, "sluicectl: " + text + "\n", std::move(data)});
 }
 
+UsageKeeper::Now now() {
+  return {wall_now(), monotonic_now()};
+}
+
+std::string asker(int peer) {
+  ucred who{};
+  socklen_t size = sizeof who;
+  getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &who, &size);
+  return "uid " + std::to_string(who.uid);
+}
+
 }  // namespace
 
 Keeper::Keeper(const Options& options)
@@ -38,7 +49,9 @@ int Keeper::run() {
   control_ear_.hear = [this] { accept_peer(); };
   loop_.add(supervisor_.fd(), EPOLLIN, &supervisor_ear_);
   loop_.every(1s, [this] { drop_stale_peers(); });
+  loop_.every(1s, [this] { usage_.tick(now()); });
   loop_.run();
+  usage_.finish(now());
   return exit_ok;
 }
 
@@ -83,6 +96,9 @@ void Keeper::hear_supervisor() {
         log_.open(std::string(fields[1]));
         break;
       }
+      case MessageType::accounting_settings:
+        usage_.configure(message.text, now());
+        break;
       case MessageType::reopen_log:
         log_.reopen();
         break;
@@ -107,6 +123,7 @@ void Keeper::hear_gateway() {
     }
     if (message.type == MessageType::access_lines) log_.write(message.text);
     if (message.type == MessageType::reply) reply_from(message.text);
+    if (message.type == MessageType::usage) usage_.take(message.text);
     if (message.type == MessageType::code_used) codes_.used(message.text);
     if (message.type == MessageType::learned_news) learned_.learn(message.text);
     if (message.type != MessageType::code_rules) continue;
@@ -191,6 +208,7 @@ void Keeper::ask(Peer& peer) {
       request->args["log_lines_lost"] = std::to_string(log_.lost());
       request->args["log_trouble"] = log_.trouble();
       request->args["list_trouble"] = list_trouble_;
+      request->args["usage_trouble"] = usage_.trouble();
     }
     passed_on = gateway_.send(MessageType::query, number + "\n" + control::to_line(*request));
   } else if (request->verb.starts_with("code ")) {
@@ -208,6 +226,8 @@ void Keeper::ask(Peer& peer) {
     auto answer = learned_.answer(*request, "uid " + std::to_string(who.uid), wall_now(), changed);
     if (changed) send_learned();
     return reply(peer.number, control::to_line(answer));
+  } else if (UsageKeeper::answers(request->verb)) {
+    return reply(peer.number, control::to_line(usage_.answer(*request, asker(peer.fd.get()), now())));
   } else if (request->verb.starts_with("list ")) {
     if (!helper_) return reply(peer.number, failure(1, "no list has a url, so nothing fetches lists"));
     passed_on = helper_.send(MessageType::query, number + "\n" + control::to_line(*request));

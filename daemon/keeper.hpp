@@ -14,6 +14,7 @@
 #include "daemon/learned_store.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/options.hpp"
+#include "daemon/usage_keeper.hpp"
 
 namespace sluiced {
 
@@ -60,6 +61,7 @@ class Keeper {
   AccessLog log_;
   CodeStore codes_;
   LearnedStore learned_;
+  UsageKeeper usage_;
   std::vector<std::string> code_rules_;
   std::string list_trouble_;  // lines for `status`
   std::map<std::uint64_t, std::unique_ptr<Peer>> peers_;
