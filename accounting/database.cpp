@@ -59,6 +59,7 @@ bool Database::has_moved() {
 
 StoreError Database::error() const {
   int code = sqlite3_errcode(connection_.get()), system = sqlite3_system_errno(connection_.get());
+  if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE) return kept_;
   StoreError error{Damage::environment, sqlite3_errmsg(connection_.get())};
   switch (code & 0xff) {
     case SQLITE_CORRUPT:
@@ -73,12 +74,19 @@ StoreError Database::error() const {
       break;
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
+      if (system == ENOSPC || system == EDQUOT) error.damage = Damage::full;
       if (system != 0) error.message += std::string(" (") + std::strerror(system) + ")";
       break;
     default:
       break;
   }
   return error;
+}
+
+// A full disk has rolled it back already; asking again would be an error that hides the first one.
+void Database::roll_back() {
+  kept_ = error();
+  if (sqlite3_get_autocommit(connection_.get()) == 0) execute("ROLLBACK");
 }
 
 bool Transaction::commit() {

@@ -82,7 +82,10 @@ class Database {
   int changes() const { return sqlite3_changes(connection_.get()); }
   std::int64_t last_id() const { return sqlite3_last_insert_rowid(connection_.get()); }
   bool has_moved();  // the file has another name now, or none
+  // Of the last call that failed; a transaction that was rolled back because of it does not make it forgotten.
   StoreError error() const;
+  int code() const { return sqlite3_errcode(connection_.get()); }
+  void roll_back();
   void close() { connection_.reset(); }
 
  private:
@@ -90,13 +93,14 @@ class Database {
     void operator()(sqlite3* connection) const { sqlite3_close_v2(connection); }
   };
   std::unique_ptr<sqlite3, Close> connection_;
+  StoreError kept_;
 };
 
 class Transaction {
  public:
   explicit Transaction(Database& database) : database_(database), open_(database.execute("BEGIN IMMEDIATE")) {}
   ~Transaction() {
-    if (open_) database_.execute("ROLLBACK");
+    if (open_) database_.roll_back();
   }
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;

@@ -51,53 +51,47 @@ void Ledger::count(Slot slot, Id who, const What& what, const Traffic& traffic) 
 }
 
 void Ledger::shrink(const Calendar& calendar) {
-  std::size_t enough = limits_.most_rows / 4 * 3;
-  for (Level level : {Level::minute, Level::hour}) {
-    for (;;) {
-      if (rows_ <= enough) return;
-      auto total = totals_.lower_bound({level, ever});
-      auto interface = interfaces_.lower_bound({level, ever});
-      bool in_totals = total != totals_.end() && total->first.level == level;
-      bool in_interfaces = interface != interfaces_.end() && interface->first.level == level;
-      if (!in_totals && !in_interfaces) break;
-      Slot oldest = in_totals && (!in_interfaces || total->first < interface->first) ? total->first : interface->first;
-      coarsen(oldest, calendar);
-    }
-    if (level == Level::hour) break;
-    for (auto& [slot, of_slot] : details_) {
-      if (rows_ <= enough) return;
-      rows_ -= fold_hosts(of_slot);
-    }
-    for (auto slot = details_.begin(); slot != details_.end() && rows_ > enough; slot = details_.begin()) {
-      if (slot->first.level != Level::hour) break;
-      std::int64_t day = calendar.start(Level::day, slot->first.start);
-      for (auto& [who, whats] : slot->second) {
-        for (auto& [what, traffic] : whats) {
-          rows_ += merge(details_[{Level::day, day}][who], what, traffic);
-          --rows_;
-        }
-      }
-      details_.erase(slot);
-    }
+  const std::size_t enough = limits_.most_rows / 4 * 3;
+  coarsen(Level::minute, enough, calendar);
+  for (auto& [slot, of_slot] : details_) {
+    if (rows_ <= enough) return;
+    rows_ -= fold_hosts(of_slot);
   }
+  coarsen(Level::hour, enough, calendar);
   while (rows_ > enough && minutes_.size() > 1) {
     rows_ -= minutes_.begin()->second.size();
     minutes_.erase(minutes_.begin());
   }
+  coarsen(Level::day, enough, calendar);
 }
 
-void Ledger::coarsen(Slot oldest, const Calendar& calendar) {
-  Slot into{coarser(oldest.level), calendar.start(coarser(oldest.level), oldest.start)};
-  if (auto rows = totals_.extract(oldest); !rows.empty())
-    for (auto& [who, counts] : rows.mapped()) {
-      rows_ += merge(totals_[into], who, counts);
+// Periods of `level` become parts of the next one, oldest first, until there are few enough rows.
+void Ledger::coarsen(Level level, std::size_t enough, const Calendar& calendar) {
+  auto into = [&](const Slot& slot) {
+    return Slot{coarser(level), calendar.start(coarser(level), calendar.begin(level, slot.start))};
+  };
+  auto all_of = [&](auto& periods, auto move_row) {
+    for (auto next = periods.lower_bound({level, ever}); rows_ > enough && next != periods.end();
+         next = periods.lower_bound({level, ever})) {
+      if (next->first.level != level) break;
+      auto period = periods.extract(next);
+      for (auto& [id, row] : period.mapped()) move_row(into(period.key()), id, row);
+    }
+  };
+  auto sums_of = [&](auto& periods) {
+    all_of(periods, [&](const Slot& slot, const auto& id, const auto& row) {
+      rows_ += merge(periods[slot], id, row);
+      --rows_;
+    });
+  };
+  sums_of(totals_);
+  sums_of(interfaces_);
+  all_of(details_, [&](const Slot& slot, Id who, const std::map<Id, Traffic>& whats) {
+    for (const auto& [what, traffic] : whats) {
+      rows_ += merge(details_[slot][who], what, traffic);
       --rows_;
     }
-  if (auto rows = interfaces_.extract(oldest); !rows.empty())
-    for (auto& [name, counts] : rows.mapped()) {
-      rows_ += merge(interfaces_[into], name, counts);
-      --rows_;
-    }
+  });
 }
 
 // Returns how many rows there are less.

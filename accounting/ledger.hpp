@@ -5,8 +5,8 @@
 //
 //   hosts_while_open  hosts that one Who has in one hour; further ones count as "(other)", their categories kept
 //   most_rows         of everything. Beyond it, oldest first: minutes become hours, hosts become "(other)", hours become
-//                     days, and when nothing else is left the minutes in use of the oldest hours go. Bytes are never
-//                     lost, only their detail. 200 bytes a row, so 40 MB when the disk has been full for long.
+//                     days, the minutes in use of the oldest hours go, days become months. Bytes are never lost, only
+//                     their detail. 100 bytes a row, so 20 MB when the disk has been full for long.
 //
 // Who and What are kept once each and rows name them by number.
 #pragma once
@@ -77,7 +77,7 @@ class Ledger {
   };
   void count(Slot slot, Id who, const What& what, const Traffic& traffic);
   void shrink(const Calendar& calendar);
-  void coarsen(Slot oldest, const Calendar& calendar);
+  void coarsen(Level level, std::size_t enough, const Calendar& calendar);
   std::size_t fold_hosts(std::map<Id, std::map<Id, Traffic>>& of_slot);
   void recount();
 

@@ -65,7 +65,7 @@ bool Store::ready(base::WallTime now) {
     if (!error) {
       tables_ = std::move(tables);
       fresh_ = is_new;
-    } else if (error->damage == Damage::environment || attempt > 0) {
+    } else if (error->damage != Damage::corrupt || attempt > 0) {
       failed(*error);
       return false;
     } else {

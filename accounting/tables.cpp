@@ -69,7 +69,12 @@ std::optional<StoreError> Tables::open(const std::string& path) {
       {&find_state_, "SELECT value FROM state WHERE key = ?"},
       {&state_, "INSERT INTO state(key, value) VALUES(?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value"}};
   for (const auto& [statement, sql] : all)
-    if (!(*statement = database_.prepare(sql))) return database_.error();
+    if (!(*statement = database_.prepare(sql))) {
+      StoreError error = database_.error();
+      // The SQL is ours and right: what it names is not in this file.
+      if (error.damage == Damage::environment && database_.code() == SQLITE_ERROR) error.damage = Damage::corrupt;
+      return error;
+    }
   return std::nullopt;
 }
 

@@ -10,6 +10,12 @@
 
 #include "accounting/store.hpp"
 
+namespace accounting {
+inline std::ostream& operator<<(std::ostream& out, const Traffic& traffic) {
+  return out << traffic.up << " up " << traffic.down << " down";
+}
+}  // namespace accounting
+
 namespace accounting::testing {
 
 using namespace std::chrono_literals;
