@@ -28,7 +28,7 @@ UsageKeeper::Now now() {
   return {wall_now(), monotonic_now()};
 }
 
-std::string asker(int peer) {
+std::string who_asks(int peer) {
   ucred who{};
   socklen_t size = sizeof who;
   getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &who, &size);
@@ -40,7 +40,8 @@ std::string asker(int peer) {
 Keeper::Keeper(const Options& options)
     : supervisor_(base::sys::UniqueFd(role_channel_fd)),
       codes_(options.state + "/codes"),
-      learned_(options.state + "/learned") {}
+      learned_(options.state + "/learned"),
+      logins_(options.state + "/logins/logins.json") {}
 
 int Keeper::run() {
   supervisor_ear_.hear = [this] { hear_supervisor(); };
@@ -80,6 +81,7 @@ void Keeper::hear_supervisor() {
         loop_.add(gateway_.fd(), EPOLLIN, &gateway_ear_);
         send_codes();
         send_learned();
+        gateway_.send(MessageType::logins, logins_.text());
         break;
       case MessageType::helper_peer:
         if (helper_) loop_.remove(helper_.fd());
@@ -125,6 +127,7 @@ void Keeper::hear_gateway() {
     if (message.type == MessageType::reply) reply_from(message.text);
     if (message.type == MessageType::usage) usage_.take(message.text);
     if (message.type == MessageType::code_used) codes_.used(message.text);
+    if (message.type == MessageType::logins) logins_.write(message.text);
     if (message.type == MessageType::learned_news) learned_.learn(message.text);
     if (message.type != MessageType::code_rules) continue;
     code_rules_.clear();
@@ -203,7 +206,9 @@ void Keeper::ask(Peer& peer) {
   } else if (request->verb == "down") {
     passed_on = supervisor_.send(MessageType::down, number);
   } else if (request->verb == "status" || request->verb == "connections" || request->verb == "explain" ||
-             request->verb == "grants") {
+             request->verb == "grants" || request->verb == "clients" || request->verb == "login" ||
+             request->verb == "logout") {
+    request->args["who"] = who_asks(peer.fd.get());
     if (request->verb == "status") {
       request->args["log_lines_lost"] = std::to_string(log_.lost());
       request->args["log_trouble"] = log_.trouble();
@@ -212,22 +217,16 @@ void Keeper::ask(Peer& peer) {
     }
     passed_on = gateway_.send(MessageType::query, number + "\n" + control::to_line(*request));
   } else if (request->verb.starts_with("code ")) {
-    ucred who{};
-    socklen_t size = sizeof who;
-    getsockopt(peer.fd.get(), SOL_SOCKET, SO_PEERCRED, &who, &size);
-    auto answer = codes_.answer(*request, code_rules_, "uid " + std::to_string(who.uid), wall_now());
+    auto answer = codes_.answer(*request, code_rules_, who_asks(peer.fd.get()), wall_now());
     send_codes();
     return reply(peer.number, control::to_line(answer));
   } else if (request->verb.starts_with("bypass ")) {
-    ucred who{};
-    socklen_t size = sizeof who;
-    getsockopt(peer.fd.get(), SOL_SOCKET, SO_PEERCRED, &who, &size);
     bool changed = false;
-    auto answer = learned_.answer(*request, "uid " + std::to_string(who.uid), wall_now(), changed);
+    auto answer = learned_.answer(*request, who_asks(peer.fd.get()), wall_now(), changed);
     if (changed) send_learned();
     return reply(peer.number, control::to_line(answer));
   } else if (UsageKeeper::answers(request->verb)) {
-    return reply(peer.number, control::to_line(usage_.answer(*request, asker(peer.fd.get()), now())));
+    return reply(peer.number, control::to_line(usage_.answer(*request, who_asks(peer.fd.get()), now())));
   } else if (request->verb.starts_with("list ")) {
     if (!helper_) return reply(peer.number, failure(1, "no list has a url, so nothing fetches lists"));
     passed_on = helper_.send(MessageType::query, number + "\n" + control::to_line(*request));

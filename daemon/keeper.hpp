@@ -11,6 +11,7 @@
 #include "daemon/access_log.hpp"
 #include "daemon/channel.hpp"
 #include "daemon/code_store.hpp"
+#include "daemon/kept_text.hpp"
 #include "daemon/learned_store.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/options.hpp"
@@ -62,6 +63,7 @@ class Keeper {
   CodeStore codes_;
   LearnedStore learned_;
   UsageKeeper usage_;
+  KeptText logins_;
   std::vector<std::string> code_rules_;
   std::string list_trouble_;  // lines for `status`
   std::map<std::uint64_t, std::unique_ptr<Peer>> peers_;

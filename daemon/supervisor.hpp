@@ -68,6 +68,7 @@ class Supervisor {
   void send_accounting_settings();
   void prepare_usage_folder();
   void hear_gateway();
+  void adopt_people(std::string_view lines);
   void answer_reloads(const Message& from_gateway);
   void hear_keeper();
   void hear_signals();
