@@ -39,6 +39,7 @@ enum class MessageType : std::uint8_t {
   log_settings = 21,    // text: "json|squid\nPATH\nLEVEL"
   reopen_log = 22,
   answer = 23,       // text: request number, newline, reply JSON; fd instead when large
+  accounting_settings = 25,  // text: daemon/accounting_settings.hpp
   helper_peer = 24,  // fd: a channel to the helper, replacing an older one
   // keeper -> supervisor: fixed verbs, text is only the request's number
   reload = 30,

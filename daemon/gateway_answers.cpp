@@ -193,6 +193,10 @@ Reply status(const GatewayView& view, const control::Request& request) {
     text += "access log   " + argument("log_trouble") + "\n";
     data["log_trouble"] = argument("log_trouble");
   }
+  if (!argument("usage_trouble").empty()) {
+    text += "usage store  " + argument("usage_trouble") + "\n";
+    data["usage_trouble"] = argument("usage_trouble");
+  }
   if (!complete) text += "a worker did not answer\n";
   for (const std::string& warning : view.warnings) text += "warning      " + warning + "\n";
   return {0, std::move(text), std::move(data)};

@@ -25,6 +25,10 @@ std::string failure(int exit, std::string text) {
   return control::to_line(control::Reply{exit, "sluicectl: " + text + "\n", std::move(data)});
 }
 
+UsageKeeper::Now now() {
+  return {wall_now(), monotonic_now()};
+}
+
 std::string who_asks(int peer) {
   ucred who{};
   socklen_t size = sizeof who;
@@ -49,8 +53,10 @@ int Keeper::run() {
   loop_.add(supervisor_.fd(), EPOLLIN, &supervisor_ear_);
   loop_.every(1s, [this] { drop_stale_peers(); });
   loop_.every(quota_period, [this] { keep_quotas(); });
+  loop_.every(1s, [this] { usage_.tick(now()); });
   loop_.run();
   keep_quotas();
+  usage_.finish(now());
   return exit_ok;
 }
 
@@ -97,6 +103,9 @@ void Keeper::hear_supervisor() {
         log_.open(std::string(fields[1]));
         break;
       }
+      case MessageType::accounting_settings:
+        usage_.configure(message.text, now());
+        break;
       case MessageType::reopen_log:
         log_.reopen();
         break;
@@ -121,6 +130,7 @@ void Keeper::hear_gateway() {
     }
     if (message.type == MessageType::access_lines) log_.write(message.text);
     if (message.type == MessageType::reply) reply_from(message.text);
+    if (message.type == MessageType::usage) usage_.take(message.text);
     if (message.type == MessageType::code_used) codes_.used(message.text);
     if (message.type == MessageType::spent) spent_ = message.text;
     if (message.type == MessageType::logins) logins_.write(message.text);
@@ -213,6 +223,7 @@ void Keeper::ask(Peer& peer) {
       request->args["log_lines_lost"] = std::to_string(log_.lost());
       request->args["log_trouble"] = log_.trouble();
       request->args["list_trouble"] = list_trouble_;
+      request->args["usage_trouble"] = usage_.trouble();
     }
     passed_on = gateway_.send(MessageType::query, number + "\n" + control::to_line(*request));
   } else if (request->verb.starts_with("code ")) {
@@ -224,6 +235,8 @@ void Keeper::ask(Peer& peer) {
     auto answer = learned_.answer(*request, who_asks(peer.fd.get()), wall_now(), changed);
     if (changed) send_learned();
     return reply(peer.number, control::to_line(answer));
+  } else if (UsageKeeper::answers(request->verb)) {
+    return reply(peer.number, control::to_line(usage_.answer(*request, who_asks(peer.fd.get()), now())));
   } else if (request->verb.starts_with("list ")) {
     if (!helper_) return reply(peer.number, failure(1, "no list has a url, so nothing fetches lists"));
     passed_on = helper_.send(MessageType::query, number + "\n" + control::to_line(*request));

@@ -15,6 +15,7 @@
 #include "daemon/learned_store.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/options.hpp"
+#include "daemon/usage_keeper.hpp"
 
 namespace sluiced {
 
@@ -62,6 +63,7 @@ class Keeper {
   AccessLog log_;
   CodeStore codes_;
   LearnedStore learned_;
+  UsageKeeper usage_;
   KeptText logins_, quotas_;
   std::string spent_;  // of quotas, as the gateway told last
   std::vector<std::string> code_rules_;

@@ -20,6 +20,7 @@
 
 #include "base/sys/memory_file.hpp"
 #include "base/text.hpp"
+#include "daemon/accounting_settings.hpp"
 #include "daemon/diagnostic_text.hpp"
 #include "daemon/flow_labels.hpp"
 #include "daemon/log.hpp"
@@ -77,6 +78,7 @@ base::Result<> Supervisor::begin() {
   prepare_log_directory();
   prepare_state_folder("codes", 0700);
   prepare_state_folder("learned", 0700);
+  prepare_usage_folder();
   prepare_state_folder("logins", 0700);
   prepare_state_folder("quotas", 0700);
   for (const std::string& warning : warnings_about_this_host(settings_)) logging::warning(warning);
@@ -172,6 +174,19 @@ void Supervisor::prepare_state_folder(const char* name, int mode) {
     logging::warning("cannot make " + folder + ": " + (error ? error.message() : std::strerror(errno)));
 }
 
+// A folder that the admin has made elsewhere is left as it is.
+void Supervisor::prepare_usage_folder() {
+  std::string path = store_path(settings_.accounting.store, options_.state);
+  std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  std::error_code error;
+  if (path.empty()) return;
+  if (folder == options_.state + "/usage") return prepare_state_folder("usage", 0700);
+  if (std::filesystem::exists(folder, error)) return;
+  std::filesystem::create_directories(folder, error);
+  if (error || chown(folder.c_str(), account_.uid, account_.gid) != 0 || chmod(folder.c_str(), 0700) != 0)
+    logging::warning("cannot create " + folder.string() + " for the usage store");
+}
+
 // --- roles
 
 base::Result<> Supervisor::start(Role& role) {
@@ -184,6 +199,7 @@ base::Result<> Supervisor::start(Role& role) {
   if (&role == &keeper_) {
     if (live_) role.child->channel.send(MessageType::control_socket, {}, {control_.get()});
     send_log_settings();
+    send_accounting_settings();
   } else if (&role == &helper_) {
     role.child->channel.send(MessageType::policy, {}, {bundle_.config.get()});
     introduce_helper();
@@ -288,6 +304,12 @@ void Supervisor::send_policy() {
 void Supervisor::send_log_settings() {
   if (keeper_.child)
     keeper_.child->channel.send(MessageType::log_settings, settings_.log.level + "\n" + settings_.log.access);
+}
+
+void Supervisor::send_accounting_settings() {
+  if (keeper_.child)
+    keeper_.child->channel.send(MessageType::accounting_settings,
+                                to_text(accounting_settings(settings_, snapshot_->zone, options_.state)));
 }
 
 void Supervisor::hear_gateway() {

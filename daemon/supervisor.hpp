@@ -65,6 +65,8 @@ class Supervisor {
   void send_kernel_lane();
   void send_policy();
   void send_log_settings();
+  void send_accounting_settings();
+  void prepare_usage_folder();
   void hear_gateway();
   void adopt_people(std::string_view lines);
   void answer_reloads(const Message& from_gateway);
