@@ -39,6 +39,8 @@ enum class MessageType : std::uint8_t {
   reopen_log = 22,
   answer = 23,       // text: request number, newline, reply JSON; fd instead when large
   helper_peer = 24,  // fd: a channel to the helper, replacing an older one
+  // supervisor -> helper
+  identity_secrets = 26,  // text: where to hear of identities, and the secrets for it (identity_settings.hpp); once
   // keeper -> supervisor: fixed verbs, text is only the request's number
   reload = 30,
   down = 31,

@@ -281,7 +281,7 @@ class Reader {
     if (!ymd || !hms || (*hms)[0] > 23 || (*hms)[1] > 59 || (*hms)[2] > 60) return std::nullopt;
     std::chrono::year_month_day date{std::chrono::year((*ymd)[0]), std::chrono::month(static_cast<unsigned>((*ymd)[1])),
                                      std::chrono::day(static_cast<unsigned>((*ymd)[2]))};
-    if (!date.ok()) return std::nullopt;
+    if (!date.ok() || date.year() < std::chrono::year(1970)) return std::nullopt;
     return std::chrono::sys_days(date).time_since_epoch().count() * std::int64_t{86400} + (*hms)[0] * 3600 +
            (*hms)[1] * 60 + (*hms)[2];
   }

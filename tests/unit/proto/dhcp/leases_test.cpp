@@ -143,8 +143,9 @@ TEST(Leases, DamagedLinesAreCounted) {
       "skipped 2\n");
   EXPECT_EQ(show(parse_leases(
                 "lease 10.20.0.300 {\n}\nlease 10.20.0.1 {\n  ends 4 2026/13/26 12:00:00;\n}\n"
+                "lease 10.20.0.4 {\n  ends 4 1969/11/26 12:00:00;\n}\n"
                 "lease 10.20.0.2 {\n  hardware ethernet 02:00;\n}\nlease 10.20.0.3 {\n  binding state act\n}\n")),
-            "skipped 4\n");
+            "skipped 5\n");
   std::string header = kea4.substr(0, kea4.find('\n') + 1);
   EXPECT_EQ(show(parse_leases(header + "10.20.0.100\n10.20.0.100,,,x,1,1,0,0,,0,,\n,,,,\n")), "skipped 3\n");
   EXPECT_EQ(show(parse_leases("what is this\n")), "skipped 1\n");
