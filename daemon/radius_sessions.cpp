@@ -1,6 +1,7 @@
 #include "daemon/radius_sessions.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace sluiced {
 namespace {
@@ -25,11 +26,6 @@ constexpr std::int64_t clock_is_set = 1'577'836'800;  // 2020: before, ours is n
 std::string nas_key(const base::IpAddress& source, const std::string& nas) {
   std::string text = source.to_string();
   return nas.empty() || nas == text ? text : text + "/" + nas;
-}
-
-template <class Value>
-bool contains(const std::vector<Value>& values, const Value& value) {
-  return std::find(values.begin(), values.end(), value) != values.end();
 }
 
 // Addresses of one family in a message are all of that family; of another it says nothing.
@@ -102,36 +98,52 @@ RadiusSessions::Effect RadiusSessions::begin_or_refresh(const std::string& id, c
   session.gap = std::min(session.gap, without_interims);
   session.heard = now.monotonic;
 
-  bool ended = end_older(id, session, before, now);
+  bool ended = end_older(id, session, now);
   bool same = !is_new && before.user == session.user && before.roles == session.roles &&
               before.addresses == session.addresses && before.prefixes == session.prefixes && before.mac == session.mac;
+  disown(id, before);
+  own(id, session);
   sessions_[id] = std::move(session);
   ended_.erase(id);
   return same && !ended ? Effect::refreshed : Effect::changed;
 }
 
-// What this session has now and did not have before is nobody else's any more.
-bool RadiusSessions::end_older(const std::string& id, const Session& now_there, const Session& before, Moment now) {
-  auto takes_from = [&](const Session& other) {
-    if (now_there.mac && now_there.mac != before.mac && other.mac == now_there.mac) return true;
-    for (const base::IpAddress& address : now_there.addresses)
-      if (!contains(before.addresses, address) && contains(other.addresses, address)) return true;
-    for (const base::IpPrefix& prefix : now_there.prefixes)
-      if (!contains(before.prefixes, prefix) && contains(other.prefixes, prefix)) return true;
-    return false;
-  };
+// What this session has is nobody else's any more.
+bool RadiusSessions::end_older(const std::string& id, const Session& now_there, Moment now) {
   bool any = false;
-  for (auto each = sessions_.begin(); each != sessions_.end();) {
-    if (each->first == id || !takes_from(each->second)) {
-      ++each;
-      continue;
-    }
-    auto event = std::max(each->second.event, now_there.event);
-    remember_end(each->first, {event, now.monotonic, true});
-    each = sessions_.erase(each);
+  auto take_from = [&](auto& owners, const auto& what) {
+    auto owner = owners.find(what);
+    if (owner == owners.end() || owner->second == id) return;
+    auto older = sessions_.find(owner->second);
+    remember_end(older->first, {std::max(older->second.event, now_there.event), now.monotonic, true});
+    end(older);
     any = true;
-  }
+  };
+  if (now_there.mac) take_from(owners_of_macs_, *now_there.mac);
+  for (const base::IpAddress& address : now_there.addresses) take_from(owners_, base::IpPrefix::of(address));
+  for (const base::IpPrefix& prefix : now_there.prefixes) take_from(owners_, prefix);
   return any;
+}
+
+void RadiusSessions::own(const std::string& id, const Session& session) {
+  if (session.mac) owners_of_macs_[*session.mac] = id;
+  for (const base::IpAddress& address : session.addresses) owners_[base::IpPrefix::of(address)] = id;
+  for (const base::IpPrefix& prefix : session.prefixes) owners_[prefix] = id;
+}
+
+void RadiusSessions::disown(const std::string& id, const Session& session) {
+  auto give_up = [&](auto& owners, const auto& what) {
+    auto owner = owners.find(what);
+    if (owner != owners.end() && owner->second == id) owners.erase(owner);
+  };
+  if (session.mac) give_up(owners_of_macs_, *session.mac);
+  for (const base::IpAddress& address : session.addresses) give_up(owners_, base::IpPrefix::of(address));
+  for (const base::IpPrefix& prefix : session.prefixes) give_up(owners_, prefix);
+}
+
+RadiusSessions::Sessions::iterator RadiusSessions::end(Sessions::iterator session) {
+  disown(session->first, session->second);
+  return sessions_.erase(session);
 }
 
 RadiusSessions::Effect RadiusSessions::stop(const std::string& id, const Accounting& told, Moment now) {
@@ -140,7 +152,7 @@ RadiusSessions::Effect RadiusSessions::stop(const std::string& id, const Account
   bool was_there = session != sessions_.end();
   if (was_there) event = std::max(event, session->second.event);
   if (auto ended = ended_.find(id); ended != ended_.end()) event = std::max(event, ended->second.event);
-  if (was_there) sessions_.erase(session);
+  if (was_there) end(session);
   remember_end(id, {event, now.monotonic, false});  // its Start may still come
   return was_there ? Effect::changed : Effect::nothing;
 }
@@ -154,10 +166,12 @@ RadiusSessions::Effect RadiusSessions::restart(const base::IpAddress& source, co
     nas.latest = std::max(nas.latest, told.event_time);
     nas.restarted = told.event_time;
   }
-  auto of_nas = [&](const auto& each) {
-    return each.second.source == source && nas_key(source, each.second.nas) == key;
-  };
-  bool any = std::erase_if(sessions_, of_nas) > 0;
+  bool any = false;
+  for (auto each = sessions_.begin(); each != sessions_.end();) {
+    bool is_of_nas = each->second.source == source && nas_key(source, each->second.nas) == key;
+    any |= is_of_nas;
+    each = is_of_nas ? end(each) : std::next(each);
+  }
   std::erase_if(ended_, [&](const auto& each) { return each.first.starts_with("radius " + key + " "); });
   return any ? Effect::changed : Effect::nothing;
 }
@@ -172,7 +186,13 @@ void RadiusSessions::remember_end(const std::string& id, Ended ended) {
 bool RadiusSessions::expire(base::Monotonic now) {
   std::erase_if(ended_, [&](const auto& each) { return now - each.second.at > remembered; });
   // Not remembered as ended: its next Interim tells that it lives, whatever has held it up.
-  return std::erase_if(sessions_, [&](const auto& each) { return deadline(each.second) <= now; }) > 0;
+  bool any = false;
+  for (auto each = sessions_.begin(); each != sessions_.end();) {
+    bool is_over = deadline(each->second) <= now;
+    any |= is_over;
+    each = is_over ? end(each) : std::next(each);
+  }
+  return any;
 }
 
 base::Monotonic RadiusSessions::deadline(const Session& session) const {

@@ -90,12 +90,18 @@ class RadiusSessions {
   Effect stop(const std::string& id, const proto::radius::Accounting& told, Moment now);
   Effect restart(const base::IpAddress& source, const proto::radius::Accounting& told);
   bool is_late(const std::string& id, const Nas& nas, const proto::radius::Accounting& told, Moment now) const;
-  bool end_older(const std::string& id, const Session& now_there, const Session& before, Moment now);
+  bool end_older(const std::string& id, const Session& now_there, Moment now);
+  void own(const std::string& id, const Session& session);
+  void disown(const std::string& id, const Session& session);
+  Sessions::iterator end(Sessions::iterator session);
   void remember_end(const std::string& id, Ended ended);
   base::Monotonic deadline(const Session& session) const;
 
   std::optional<std::chrono::seconds> timeout_;
   Sessions sessions_;
+  // Whose each address, prefix and MAC is: the id of a session.
+  std::map<base::IpPrefix, std::string> owners_;
+  std::map<base::MacAddress, std::string> owners_of_macs_;
   std::map<std::string, Ended> ended_;
   std::map<std::string, Nas> nases_;  // by nas_key()
 };

@@ -100,6 +100,7 @@ bool RadiusSessions::load(std::string_view text, Moment now) {
       session.gap = seconds_of(json.at("gap"));
       if (!json.at("limit").is_null()) session.limit = seconds_of(json.at("limit"));
     }
+    for (const auto& [id, session] : read.sessions_) read.own(id, session);
     for (const auto& [id, json] : all.at("ended").items())
       read.ended_[id] = {optional_of(json.at("event")), then(json.at("ago")), json.at("replaced")};
     for (const auto& [key, json] : all.at("nases").items())

@@ -252,6 +252,7 @@ TEST(RadiusSessions, ThereMayBeSoManyAndNoMore) {
   for (std::size_t i = 0; i < RadiusSessions::most_sessions; ++i) {
     Accounting told;
     told.user = "u";
+    told.addresses = {base::IpAddress::v4(0x0a000000 + static_cast<std::uint32_t>(i))};
     EXPECT_EQ(day.say(0, Status::start, std::to_string(i), told), Effect::changed);
   }
   EXPECT_EQ(day.say(0, Status::start, "one more", of("alice", "10.20.0.2")), Effect::full);
@@ -288,6 +289,13 @@ TEST(RadiusSessions, ARestartLosesNobody) {
   bob.status = Status::start;
   bob.session = "2";
   EXPECT_EQ(later.apply(nas, bob, now), Effect::nothing);  // what has stopped stays stopped
+  Accounting carol = of("carol", "10.20.0.2");
+  carol.status = Status::start;
+  carol.session = "3";
+  RadiusSessions taken = later;
+  taken.apply(nas, carol, now);
+  ASSERT_EQ(taken.sessions(now).size(), 1u);  // an address has one owner over a restart too
+  EXPECT_EQ(taken.sessions(now)[0].user, "carol");
   EXPECT_EQ(later.to_text(now), [&] {
     RadiusSessions again;
     EXPECT_TRUE(again.load(later.to_text(now), now));
