@@ -41,6 +41,8 @@ enum class MessageType : std::uint8_t {
   answer = 23,       // text: request number, newline, reply JSON; fd instead when large
   accounting_settings = 25,  // text: daemon/accounting_settings.hpp
   helper_peer = 24,  // fd: a channel to the helper, replacing an older one
+  // supervisor -> helper
+  identity_secrets = 26,  // text: where to hear of identities, and the secrets for it (identity_settings.hpp); once
   // keeper -> supervisor: fixed verbs, text is only the request's number
   reload = 30,
   down = 31,

@@ -1,6 +1,7 @@
 // The gateway's side of identity and accounting: what the helper and log-ins tell, and who must hear that somebody is somebody else now.
 #include "accounting/batch_text.hpp"
 #include "daemon/gateway.hpp"
+#include "daemon/identity_text.hpp"
 #include "daemon/log.hpp"
 
 namespace sluiced {
@@ -28,6 +29,14 @@ void Gateway::hear_helper() {
     if (state == Channel::State::closed && interception_) interception_->helper_gone();
     if (state != Channel::State::message) return;
     if (message.type == MessageType::issuer && interception_) interception_->issuer_came(message.text);
+    if (message.type != MessageType::identities) continue;
+    auto told = parse_identities(message.text);
+    if (!told) {
+      logging::error("what the helper tells of identities is damaged");
+      continue;
+    }
+    sightings_->adopt_leases(told->leases);
+    sightings_->adopt_sessions(policy::SessionSource::radius, std::move(told->sessions));
   }
 }
 

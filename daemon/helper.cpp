@@ -52,7 +52,12 @@ std::string last_trouble_text(const ListState& state) {
 
 }  // namespace
 
-Helper::Helper(const Options& options) : options_(options), supervisor_(base::sys::UniqueFd(role_channel_fd)) {}
+Helper::Helper(const Options& options)
+    : options_(options),
+      supervisor_(base::sys::UniqueFd(role_channel_fd)),
+      identities_(loop_, options.state, [this](const std::string& text) {
+        return gateway_ && gateway_.send(MessageType::identities, text);
+      }) {}
 
 Helper::~Helper() {
   give_up_ = true;
@@ -65,6 +70,7 @@ int Helper::run() {
   keeper_ear_.hear = [this] { hear_keeper(); };
   loop_.add(supervisor_.fd(), EPOLLIN, &supervisor_ear_);
   loop_.every(200ms, [this] { tend(); });
+  loop_.every(100ms, [this] { identities_.tend(); });
   loop_.run();
   return exit_ok;
 }
@@ -92,6 +98,9 @@ void Helper::hear_supervisor() {
       gateway_ = Channel(std::move(message.fds[0]));
       gateway_ear_.hear = [this] { hear_gateway(); };
       loop_.add(gateway_.fd(), EPOLLIN, &gateway_ear_);
+      identities_.meet_gateway();
+    } else if (message.type == MessageType::identity_secrets) {
+      identities_.begin(message.text);
     }
   }
 }

@@ -1,5 +1,5 @@
-// The helper role: fetches lists, and certificates that origins forgot to send (fetch_issuer.hpp). It has no privilege and its own network access; what it downloads is parsed here and
-// by the list compiler, never by root. It is started only when some list has a `url` or TLS is inspected, and when it is gone lists stay as
+// The helper role: fetches lists, hears who is behind which address (identity_sources.hpp), and certificates that origins forgot to send (fetch_issuer.hpp). It has no privilege and its own network access; what it downloads is parsed here and
+// by the list compiler, never by root. It is started only when some list has a `url`, TLS is inspected or there is a source of identities, and when it is gone lists stay as
 // they are and traffic flows.
 //
 // Each list is asked for when it is missing, then every `every` and up to a tenth more (not all gateways of a school
@@ -18,6 +18,7 @@
 #include "control/protocol.hpp"
 #include "daemon/channel.hpp"
 #include "daemon/fetched_list.hpp"
+#include "daemon/identity_sources.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/options.hpp"
 
@@ -69,6 +70,7 @@ class Helper {
   // Downloads of certificates that origins forgot, each on a thread of its own for some seconds.
   std::vector<std::thread> issuer_threads_;
   std::size_t issuers_running_ = 0;
+  IdentitySources identities_;
   std::vector<std::unique_ptr<Entry>> lists_;
   std::vector<std::string> refused_;
   struct Waiting {

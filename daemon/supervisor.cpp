@@ -23,6 +23,7 @@
 #include "daemon/accounting_settings.hpp"
 #include "daemon/diagnostic_text.hpp"
 #include "daemon/flow_labels.hpp"
+#include "daemon/identity_settings.hpp"
 #include "daemon/log.hpp"
 #include "daemon/meter_baselines.hpp"
 #include "daemon/notify.hpp"
@@ -79,6 +80,10 @@ base::Result<> Supervisor::begin() {
   prepare_state_folder("codes", 0700);
   prepare_state_folder("learned", 0700);
   prepare_usage_folder();
+  auto identities = read_identity_settings(settings_.identity);
+  if (!identities) return std::move(identities).error();
+  identity_sources_ = to_text(*identities);
+  prepare_state_folder("identities", 0700);
   prepare_state_folder("logins", 0700);
   prepare_state_folder("quotas", 0700);
   for (const std::string& warning : warnings_about_this_host(settings_)) logging::warning(warning);
@@ -202,6 +207,7 @@ base::Result<> Supervisor::start(Role& role) {
     send_accounting_settings();
   } else if (&role == &helper_) {
     role.child->channel.send(MessageType::policy, {}, {bundle_.config.get()});
+    if (!identity_sources_.empty()) role.child->channel.send(MessageType::identity_secrets, identity_sources_);
     introduce_helper();
     return base::Nothing{};
   } else if (&role == &signer_) {
@@ -240,7 +246,7 @@ void Supervisor::introduce_helper() {
     other.child->channel.send(there, {}, {pair->second.fd()});
   };
   connect(keeper_, MessageType::peer, MessageType::helper_peer);
-  if (authority_) connect(gateway_, MessageType::gateway_peer, MessageType::helper_for_gateway);
+  connect(gateway_, MessageType::gateway_peer, MessageType::helper_for_gateway);
 }
 
 bool Supervisor::is_needed(const Role& role) const {
@@ -259,7 +265,7 @@ void Supervisor::tend_helper() {
     for (const rules::ListDeclaration& list :
          rules::list_declarations(*text, {options_.state, rules::shipped_lists_folder()}, ignored))
       needs_helper_ |= list.update.has_value();
-  needs_helper_ |= authority_.has_value();
+  needs_helper_ |= authority_.has_value() || has_identity_sources(settings_.identity);
   if (needs_helper_) {
     prepare_state_folder("lists", 0755);
     if (helper_.child) helper_.child->channel.send(MessageType::policy, {}, {bundle_.config.get()});
@@ -268,6 +274,13 @@ void Supervisor::tend_helper() {
     helper_.child->channel.close();  // it ends by itself
     if (keeper_.child) keeper_.child->channel.send(MessageType::helper_peer);
   }
+}
+
+void Supervisor::look_for_leases() {
+  constexpr base::Duration pause = 5s;
+  if (needs_helper_ || loop_.now() < leases_looked_for_ + pause) return;
+  leases_looked_for_ = loop_.now();
+  if (has_identity_sources(settings_.identity)) tend_helper();
 }
 
 void Supervisor::hear_helper() {
@@ -443,6 +456,7 @@ void Supervisor::tend() {
     if (gone || now > stop_by_ + 2s) loop_.stop();
     return;
   }
+  look_for_leases();
   for (Role* role : {&keeper_, &gateway_, &helper_, &signer_}) {
     if (role->child || now < role->start_again || !is_needed(*role)) continue;
     auto started = start(*role);

@@ -56,6 +56,7 @@ class Supervisor {
   void introduce();         // a fresh channel between gateway and keeper
   void introduce_helper();  // and one between helper and keeper
   void tend_helper();       // there is one while some list is fetched
+  void look_for_leases();   // a DHCP server that comes later needs a helper too
   void hear_helper();
   base::Result<> read_authority(const rules::Settings& settings, const policy::Snapshot& snapshot);
   void adopt_authority();   // the signer and the gateway get what was read
@@ -116,7 +117,9 @@ class Supervisor {
   RulesetKeeper ruleset_;
 
   Role gateway_{.name = "gateway"}, keeper_{.name = "keeper"}, helper_{.name = "helper"}, signer_{.name = "signer"};
-  bool needs_helper_ = false;           // some list is fetched, or origins' missing intermediates are
+  bool needs_helper_ = false;     // some list is fetched, or origins' missing intermediates are
+  std::string identity_sources_;  // what the helper is told of [identity]: secrets, never logged
+  base::Monotonic leases_looked_for_{};
   std::optional<Authority> authority_;  // some group needs a CA
   base::Monotonic gateway_alive_{};
   bool live_ = false;  // the gateway has adopted a first policy

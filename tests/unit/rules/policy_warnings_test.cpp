@@ -163,8 +163,7 @@ TEST(PolicyWarnings, SectionsOfSluiceTomlThatHaveNoEffectAreNamedOnce) {
                          "[identity]\nunknown_mac = 'new'\n"))
           .said,
       "sluice.toml:3:2: warning: [metrics] is not enforced by this build: its values have no effect\n"
-      "sluice.toml:5:2: warning: [dns] is not enforced by this build: its values have no effect\n"
-      "sluice.toml:7:2: warning: [identity] is not enforced by this build: its values have no effect\n");
+      "sluice.toml:5:2: warning: [dns] is not enforced by this build: its values have no effect\n");
 }
 
 }  // namespace
