@@ -69,6 +69,7 @@ int Gateway::run() {
   loop_.every(std::chrono::milliseconds(netfilter::heartbeat_interval_ms), [this] { beat(); });
   loop_.every(clock_period, [this] { look_at_the_clock(); });
   loop_.every(grant_period, [this] { end_grants(); });
+  loop_.every(clock_period, [this] { tend_shapes(); });
   loop_.every(clock_period, [this] {
     if (kernel_flows_) kernel_flows_->tend(loop_.now(), wall_now());
   });
@@ -257,6 +258,7 @@ void Gateway::put_in_force() {
   PolicyInForce policy{snapshot_, active_, settings_->log.format == rules::LogFormat::squid,
                        settings_->log.access != "off", interception_.get()};
   for (auto& worker : workers_) worker->adopt(policy);
+  tend_shapes();
   if (!kernel_flows_) return;
   kernel_flows_->set_recording(policy.keep_log);
   kernel_flows_->judge_again(snapshot_, active_, now);
@@ -265,6 +267,12 @@ void Gateway::put_in_force() {
 // Flows that a grant alone allowed end with it (POLICY 9).
 void Gateway::end_grants() {
   if (snapshot_ && !draining_ && grants_.forget_expired(wall_now())) put_in_force();
+}
+
+void Gateway::tend_shapes() {
+  if (!snapshot_ || !sightings_) return;
+  if (!shapes_) shapes_.emplace(settings_->network.lan);
+  shapes_->tend(*snapshot_, *sightings_, loop_.now());
 }
 
 void Gateway::tell_keeper_of_code_rules() {
@@ -377,7 +385,8 @@ void Gateway::answer(const std::string& query) {
                    warnings_,
                    kernel_flows_ ? &*kernel_flows_ : nullptr,
                    grants_,
-                   interception_.get()};
+                   interception_.get(),
+                   shapes_ ? shapes_->troubles() : std::vector<std::string>{}};
   std::string reply = answer_query(view, query.substr(line_end + 1));
   std::lock_guard lock(keeper_mutex_);
   if (keeper_) keeper_.send(MessageType::reply, number + "\n" + reply);

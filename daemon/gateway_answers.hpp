@@ -26,7 +26,8 @@ struct GatewayView {
   const std::vector<std::string>& warnings;  // of loading the policy
   KernelFlows* kernel_flows;                 // null: no kernel lane
   const Grants& grants;
-  const Interception* interception;  // null: there is no CA
+  const Interception* interception;         // null: there is no CA
+  std::vector<std::string> shape_troubles;  // what is not limited although it should be
 };
 
 // `request` is a control::Request as the keeper got it; the answer is a control::Reply. Never throws.

@@ -34,6 +34,18 @@ std::optional<base::MacAddress> Sightings::mac_of(const base::IpAddress& address
   return seen ? std::optional(seen->mac) : std::nullopt;
 }
 
+std::vector<policy::Sighting> Sightings::all() {
+  std::shared_lock lock(mutex_);
+  std::vector<policy::Sighting> all;
+  for (const auto& [address, seen] : seen_) {
+    policy::Sighting& sighting = all.emplace_back();
+    sighting.address = address;
+    sighting.mac = seen.mac;
+    sighting.interface = seen.interface;
+  }
+  return all;
+}
+
 std::string Sightings::interface_of(const base::IpAddress& address) {
   auto seen = find(address);
   return seen ? seen->interface : "";

@@ -8,10 +8,12 @@
 #include <shared_mutex>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "base/ip_address.hpp"
 #include "base/mac_address.hpp"
 #include "netfilter/netlink/neighbors.hpp"
+#include "policy/client_table.hpp"
 
 namespace sluiced {
 
@@ -22,6 +24,8 @@ class Sightings {
   int fd() const { return watch_ ? watch_->fd() : -1; }
   void refresh();  // when fd() is readable, and on a miss
   std::optional<base::MacAddress> mac_of(const base::IpAddress& address);
+  // Every address that is known, with its MAC and interface.
+  std::vector<policy::Sighting> all();
   std::string interface_of(const base::IpAddress& address);  // where it was last seen; empty: nowhere
 
  private:
