@@ -242,7 +242,9 @@ std::string Shaper::attach(const std::string& name, const Link& link, const std:
     int error = filters.begin(*control_, true);
     for (const auto& [address, each] : direction.plan.addresses)
       if (error == 0 && each.interface == name) error = filters.redirect(*control_, address, each.node, direction.link);
-    if (error != 0) return std::string("filter u32: ") + std::strerror(error);
+    if (error == 0) continue;
+    (void)detach(*control_, link.index);
+    return std::string("filter u32: ") + std::strerror(error);
   }
   return {};
 }

@@ -1,7 +1,7 @@
 // A filter of priority P and protocol IP (and P+1, IPv6) whose root table holds, in this order,
 //
 //   exemptions        DHCP and neighbour discovery: matched, and nothing done
-//   the link          any packet: goes on in table 1 (IPv6: 2) of 256 buckets, chosen by the last byte of the address
+//   the link          any packet: goes on in a table of 256 buckets, chosen by the last byte of the address
 //
 // and that table holds the addresses. A packet costs one look into one bucket, however many addresses there are; 4095 fit
 // into a bucket. The last byte spreads hosts of one IPv4 network, and what SLAAC or a DHCPv6 server gives out, evenly.
@@ -31,8 +31,9 @@ namespace {
 constexpr std::uint32_t buckets = 256;
 constexpr std::uint16_t link_node = 0x800;  // after every exemption
 
-std::uint32_t table_of(bool v6) {
-  return (v6 ? 2u : 1u) << 20;
+// One clsact has one set of table numbers for both of its hooks.
+std::uint32_t table_of(bool v6, PacketEnd end) {
+  return ((v6 ? 2u : 1u) + (end == PacketEnd::source ? 2u : 0u)) << 20;
 }
 
 struct Key {
@@ -130,7 +131,8 @@ int AddressFilters::begin(TrafficControl& control, bool spare_control) const {
 
 int AddressFilters::add_table(TrafficControl& control, bool v6) const {
   NetlinkBuffer buffer;
-  nlmsghdr* table = start(buffer, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, interface_, parent_, table_of(v6), v6);
+  nlmsghdr* table =
+      start(buffer, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, interface_, parent_, table_of(v6, end_), v6);
   nlattr* options = mnl_attr_nest_start(table, TCA_OPTIONS);
   mnl_attr_put_u32(table, TCA_U32_DIVISOR, buckets);
   mnl_attr_nest_end(table, options);
@@ -138,7 +140,7 @@ int AddressFilters::add_table(TrafficControl& control, bool v6) const {
 
   nlmsghdr* link = start(buffer, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, interface_, parent_, link_node, v6);
   options = mnl_attr_nest_start(link, TCA_OPTIONS);
-  mnl_attr_put_u32(link, TCA_U32_LINK, table_of(v6));
+  mnl_attr_put_u32(link, TCA_U32_LINK, table_of(v6, end_));
   tc_u32_sel head{};
   head.hmask = htonl(0xff);
   head.hoff = static_cast<short>(address_offset(v6, end_) + (v6 ? 12 : 0));
@@ -165,7 +167,7 @@ int AddressFilters::add_exemption(TrafficControl& control, bool v6, std::uint16_
 int AddressFilters::set(TrafficControl& control, const base::IpAddress& address, std::uint16_t node,
                         std::uint32_t class_id, int to_interface) const {
   NetlinkBuffer buffer;
-  std::uint32_t in_bucket = table_of(address.is_v6()) | std::uint32_t{bucket(address)} << 12;
+  std::uint32_t in_bucket = table_of(address.is_v6(), end_) | std::uint32_t{bucket(address)} << 12;
   nlmsghdr* message =
       start(buffer, RTM_NEWTFILTER, NLM_F_CREATE, interface_, parent_, in_bucket | node, address.is_v6());
   nlattr* options = mnl_attr_nest_start(message, TCA_OPTIONS);
@@ -192,7 +194,7 @@ int AddressFilters::classify(TrafficControl& control, const base::IpAddress& add
 
 int AddressFilters::remove(TrafficControl& control, const base::IpAddress& address, std::uint16_t node) const {
   NetlinkBuffer buffer;
-  std::uint32_t handle = table_of(address.is_v6()) | std::uint32_t{bucket(address)} << 12 | node;
+  std::uint32_t handle = table_of(address.is_v6(), end_) | std::uint32_t{bucket(address)} << 12 | node;
   return control.socket().request(*start(buffer, RTM_DELTFILTER, 0, interface_, parent_, handle, address.is_v6()));
 }
 
