@@ -16,7 +16,7 @@ from namespace import family_of
 from origin import Peer
 
 MBIT = 1_000_000
-SKIP, STEADY = 0.7, 2.5  # seconds: of the start (burst, slow start), and measured
+SKIP, STEADY = 1.5, 2.5  # seconds: of the start (burst, slow start), and measured
 PLAIN = 7000             # no port of ours: not judged at all
 
 SHAPED = """
