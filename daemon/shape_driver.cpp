@@ -26,9 +26,10 @@ bool is_link_local(const base::IpAddress& address) {
 
 }  // namespace
 
-std::vector<netfilter::ShapedClient> shaped_clients(const policy::Snapshot& snapshot, Sightings& sightings) {
+std::vector<netfilter::ShapedClient> shaped_clients(const policy::Snapshot& snapshot,
+                                                    const std::vector<policy::Sighting>& there) {
   std::vector<netfilter::ShapedClient> clients;
-  for (const policy::Sighting& sighting : sightings.all()) {
+  for (const policy::Sighting& sighting : there) {
     if (is_link_local(sighting.address)) continue;
     policy::Client client = snapshot.clients.identify(sighting);
     const policy::Group& group = snapshot.groups[client.group.value];
@@ -50,7 +51,7 @@ void ShapeDriver::tend(const policy::Snapshot& snapshot, Sightings& sightings, b
                             [](const policy::Group& group) { return group.shape.limits(); });
   if (!wanted && in_use_) shaper_.remove();
   in_use_ = wanted;
-  shaper_.apply(wanted ? shaped_clients(snapshot, sightings) : std::vector<netfilter::ShapedClient>{}, now);
+  shaper_.apply(wanted ? shaped_clients(snapshot, sightings.all()) : std::vector<netfilter::ShapedClient>{}, now);
   std::vector<std::string> troubles = shaper_.troubles();
   for (const std::string& each : troubles)
     if (std::find(troubles_.begin(), troubles_.end(), each) == troubles_.end()) logging::warning("shape: " + each);

@@ -13,7 +13,8 @@ namespace sluiced {
 
 // Every address in use whose group has limits, and whose limit it counts against. Link-local addresses are the
 // gateway's own business (DNS, DHCP) and stay free. Sorted by address.
-std::vector<netfilter::ShapedClient> shaped_clients(const policy::Snapshot& snapshot, Sightings& sightings);
+std::vector<netfilter::ShapedClient> shaped_clients(const policy::Snapshot& snapshot,
+                                                    const std::vector<policy::Sighting>& there);
 
 class ShapeDriver {
  public:
