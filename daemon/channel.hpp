@@ -46,9 +46,10 @@ enum class MessageType : std::uint8_t {
   access_lines = 40,  // text: whole lines
   reply = 41,         // text: request number, newline, reply JSON; fd instead when large
   // keeper -> gateway, keeper -> helper (which answers with `reply`)
-  query = 50,  // text: request number, newline, request JSON
+  query = 50,    // text: request number, newline, request JSON
   metrics = 53,  // keeper -> helper; text: request number, newline, the exposition
-  codes = 51,  // keeper -> gateway: all codes (CodeStore::for_gateway)
+  logins = 54,   // keeper -> gateway and back; text: all log-ins (Logins::to_text)
+  codes = 51,    // keeper -> gateway: all codes (CodeStore::for_gateway)
   // gateway -> keeper
   code_rules = 42,  // text: names of the rules that take codes, a line each
   code_used = 43,   // text: the hash of one
@@ -71,7 +72,7 @@ enum class MessageType : std::uint8_t {
   learned = 74,       // text: JSON
   // gateway -> helper, and back
   fetch_issuer = 75,  // text: an http address
-  identities = 78,  // helper -> gateway; text: what leases and RADIUS sessions tell (policy/identities.hpp), JSON
+  identities = 78,    // helper -> gateway; text: what leases and RADIUS sessions tell (policy/identities.hpp), JSON
   issuer = 76,        // text: the address, newline, a certificate (DER); nothing if it could not be had
 };
 

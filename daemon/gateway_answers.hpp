@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "daemon/kernel_flows.hpp"
+#include "daemon/logins.hpp"
+#include "daemon/people.hpp"
 #include "daemon/sightings.hpp"
 #include "daemon/worker.hpp"
 #include "rules/settings.hpp"
@@ -26,7 +28,9 @@ struct GatewayView {
   const std::vector<std::string>& warnings;  // of loading the policy
   KernelFlows* kernel_flows;                 // null: no kernel lane
   const Grants& grants;
-  const Interception* interception;         // null: there is no CA
+  const Interception* interception;  // null: there is no CA
+  People* people;                    // null: there is no policy yet
+  Logins* logins;
   std::vector<std::string> shape_troubles;  // what is not limited although it should be
 };
 

@@ -30,7 +30,8 @@ std::vector<netfilter::ShapedClient> shaped_clients(const policy::Snapshot& snap
                                                     const std::vector<policy::Sighting>& there) {
   std::vector<netfilter::ShapedClient> clients;
   for (const policy::Sighting& sighting : there) {
-    if (is_link_local(sighting.address)) continue;
+    bool in_use = !sighting.interface.empty() || !sighting.user.empty();
+    if (!in_use || is_link_local(sighting.address)) continue;
     policy::Client client = snapshot.clients.identify(sighting);
     const policy::Group& group = snapshot.groups[client.group.value];
     if (!group.shape.limits()) continue;
@@ -50,8 +51,17 @@ void ShapeDriver::tend(const policy::Snapshot& snapshot, Sightings& sightings, b
   bool wanted = std::any_of(snapshot.groups.begin(), snapshot.groups.end(),
                             [](const policy::Group& group) { return group.shape.limits(); });
   if (!wanted && in_use_) shaper_.remove();
+  if (!wanted) clients_.clear();
+  std::uint64_t people = sightings.version();
+  if (wanted && (!in_use_ || people != people_ || snapshot.digest != policy_)) {
+    std::vector<policy::Sighting> there;
+    for (const base::IpAddress& address : sightings.addresses()) there.push_back(sightings.look_up(address));
+    clients_ = shaped_clients(snapshot, there);
+    people_ = people;
+    policy_ = snapshot.digest;
+  }
   in_use_ = wanted;
-  shaper_.apply(wanted ? shaped_clients(snapshot, sightings.all()) : std::vector<netfilter::ShapedClient>{}, now);
+  shaper_.apply(clients_, now);
   std::vector<std::string> troubles = shaper_.troubles();
   for (const std::string& each : troubles)
     if (std::find(troubles_.begin(), troubles_.end(), each) == troubles_.end()) logging::warning("shape: " + each);

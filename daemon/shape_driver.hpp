@@ -2,6 +2,7 @@
 // side (netfilter/shaper.hpp). The gateway's main thread calls it every second and whenever a policy comes in force.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,7 @@
 namespace sluiced {
 
 // Every address in use whose group has limits, and whose limit it counts against. Link-local addresses are the
-// gateway's own business (DNS, DHCP) and stay free. Sorted by address.
+// gateway's own business (DNS, DHCP) and stay free; a lease that nobody uses needs nothing. Sorted by address.
 std::vector<netfilter::ShapedClient> shaped_clients(const policy::Snapshot& snapshot,
                                                     const std::vector<policy::Sighting>& there);
 
@@ -27,6 +28,10 @@ class ShapeDriver {
   netfilter::Shaper shaper_;
   std::vector<std::string> troubles_;
   bool in_use_ = false;
+  // What `clients_` are of.
+  std::string policy_;
+  std::uint64_t people_ = 0;
+  std::vector<netfilter::ShapedClient> clients_;
 };
 
 }  // namespace sluiced

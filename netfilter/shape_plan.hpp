@@ -29,7 +29,7 @@ struct ShapeLimit {
 // An address that is in use, and whose limits hold for it.
 struct ShapedClient {
   base::IpAddress address;
-  std::string interface;
+  std::string interface;  // empty: any (it is behind another router)
   std::string group, person;
   ShapeLimit down, up;
   bool shared = false;  // the limits are the group's, not each person's

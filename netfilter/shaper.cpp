@@ -102,9 +102,11 @@ AddressFilters Shaper::sorter(const Direction& direction) const {
           direction.which == ShapeDirection::down ? PacketEnd::destination : PacketEnd::source};
 }
 
-int Shaper::attached_index(const std::string& name) const {
-  auto found = attached_.find(name);
-  return found == attached_.end() || !found->second.trouble.empty() ? 0 : found->second.index;
+std::vector<int> Shaper::attached(const std::string& name) const {
+  std::vector<int> indices;
+  for (const auto& [each, attached] : attached_)
+    if ((each == name || name.empty()) && attached.trouble.empty()) indices.push_back(attached.index);
+  return indices;
 }
 
 void Shaper::apply(std::vector<ShapedClient> clients, base::Monotonic now) {
@@ -241,7 +243,8 @@ std::string Shaper::attach(const std::string& name, const Link& link, const std:
     AddressFilters filters = hook(direction, link.index);
     int error = filters.begin(*control_, true);
     for (const auto& [address, each] : direction.plan.addresses)
-      if (error == 0 && each.interface == name) error = filters.redirect(*control_, address, each.node, direction.link);
+      if (error == 0 && (each.interface == name || each.interface.empty()))
+        error = filters.redirect(*control_, address, each.node, direction.link);
     if (error == 0) continue;
     (void)detach(*control_, link.index);
     return std::string("filter u32: ") + std::strerror(error);
@@ -263,7 +266,7 @@ bool Shaper::perform(const Direction& direction, const ShapeChanges& wanted) {
   auto is_gone = [](int error) { return error == ENOENT || error == ENODEV || error == EINVAL; };
   AddressFilters sorter = this->sorter(direction);
   for (const auto& [address, old] : wanted.stop_redirecting)
-    if (int on = attached_index(old.interface))
+    for (int on : attached(old.interface))
       if (int error = hook(direction, on).remove(*control_, address, old.node); error != 0 && !is_gone(error))
         return failed("removing a filter", error);
   for (const auto& [address, old] : wanted.stop_classifying)
@@ -275,7 +278,7 @@ bool Shaper::perform(const Direction& direction, const ShapeChanges& wanted) {
     if (int error = sorter.classify(*control_, address, now.node, shape_root | now.class_id))
       return failed("filter u32", error);
   for (const auto& [address, now] : wanted.redirect)
-    if (int on = attached_index(now.interface))
+    for (int on : attached(now.interface))
       if (int error = hook(direction, on).redirect(*control_, address, now.node, direction.link))
         return failed("filter u32 with mirred", error);
   for (const ShapeClass& each : wanted.drop)

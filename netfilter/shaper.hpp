@@ -51,7 +51,7 @@ class Shaper {
   bool set_class(int link, const ShapeClass& wanted);
   AddressFilters hook(const Direction& direction, int interface) const;
   AddressFilters sorter(const Direction& direction) const;
-  int attached_index(const std::string& name) const;  // 0: it is not
+  std::vector<int> attached(const std::string& name) const;  // those of all, where it is not known which one
   bool failed(const std::string& what, int error);
 
   const std::vector<std::string> interfaces_;

@@ -51,6 +51,18 @@ int main(int argc, char** argv) {
                                    {"permit", required_argument, nullptr, of_a_verb},
                                    {"format", required_argument, nullptr, of_a_verb},
                                    {"organisation", required_argument, nullptr, of_a_verb},
+                                   {"user", required_argument, nullptr, of_a_verb},
+                                   {"role", required_argument, nullptr, of_a_verb},
+                                   {"group", required_argument, nullptr, of_a_verb},
+                                   {"device", required_argument, nullptr, of_a_verb},
+                                   {"by", required_argument, nullptr, of_a_verb},
+                                   {"since", required_argument, nullptr, of_a_verb},
+                                   {"until", required_argument, nullptr, of_a_verb},
+                                   {"limit", required_argument, nullptr, of_a_verb},
+                                   {"csv", no_argument, nullptr, of_a_verb},
+                                   {"once", no_argument, nullptr, of_a_verb},
+                                   {"to", required_argument, nullptr, of_a_verb},
+                                   {"minutes", required_argument, nullptr, of_a_verb},
                                    {"next", no_argument, nullptr, of_a_verb},
                                    {nullptr, 0, nullptr, 0}};
   Arguments arguments;

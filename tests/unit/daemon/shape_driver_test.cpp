@@ -12,7 +12,7 @@ base::IpAddress ip(const char* text) {
 
 // Mia's tablet and her phone (she is logged in on it), a box nobody has named, and what only has an address.
 std::vector<policy::Sighting> there() {
-  std::vector<policy::Sighting> all(6);
+  std::vector<policy::Sighting> all(8);
   auto mac = [](const char* text) { return base::MacAddress::parse(text); };
   all[0] = {.address = ip("10.0.0.2"), .mac = mac("02:00:00:00:00:02"), .interface = "lan0"};
   all[1] = {.address = ip("fd00::2"), .mac = mac("02:00:00:00:00:02"), .interface = "lan0"};
@@ -20,6 +20,8 @@ std::vector<policy::Sighting> there() {
   all[3] = {.address = ip("10.0.0.4"), .mac = mac("02:00:00:00:00:04"), .interface = "guest0"};
   all[4] = {.address = ip("10.0.0.5"), .interface = "lan0"};
   all[5] = {.address = ip("fe80::2"), .mac = mac("02:00:00:00:00:02"), .interface = "lan0"};
+  all[6] = {.address = ip("10.0.0.6"), .mac = mac("02:00:00:00:00:06")};  // a lease that nobody uses
+  all[7] = {.address = ip("10.9.0.9"), .user = "tom"};                    // behind another router, known by RADIUS
   all[0].user = all[1].user = all[2].user = "mia";
   return all;
 }
@@ -37,7 +39,7 @@ std::vector<std::string> persons(ShapePer per) {
     EXPECT_EQ(each.down, (netfilter::ShapeLimit{20'000'000, 100}));
     EXPECT_EQ(each.up, (netfilter::ShapeLimit{5'000'000, 50}));
     EXPECT_EQ(each.shared, per == ShapePer::group);
-    EXPECT_EQ(each.interface, each.address == ip("10.0.0.4") ? "guest0" : "lan0");
+    EXPECT_EQ(each.interface, each.address == ip("10.0.0.4") ? "guest0" : each.address == ip("10.9.0.9") ? "" : "lan0");
   }
   return persons;
 }
@@ -45,11 +47,11 @@ std::vector<std::string> persons(ShapePer per) {
 TEST(ShapeDriver, WhomALimitCountsFor) {
   using Lines = std::vector<std::string>;
   const std::string unnamed = "10.0.0.4 mac 02:00:00:00:00:04", bare = "10.0.0.5 address 10.0.0.5";
-  Lines by_user = {"10.0.0.2 user mia", "10.0.0.3 user mia", unnamed, bare, "fd00::2 user mia"};
+  Lines by_user = {"10.0.0.2 user mia", "10.0.0.3 user mia", unnamed, bare, "10.9.0.9 user tom", "fd00::2 user mia"};
   EXPECT_EQ(persons(ShapePer::user), by_user);
   EXPECT_EQ(persons(ShapePer::group), by_user);
   EXPECT_EQ(persons(ShapePer::device), (Lines{"10.0.0.2 device tablet", "10.0.0.3 mac 02:00:00:00:00:03", unnamed, bare,
-                                              "fd00::2 device tablet"}));
+                                              "10.9.0.9 address 10.9.0.9", "fd00::2 device tablet"}));
   EXPECT_EQ(persons(ShapePer::address), (Lines{"10.0.0.2 address 10.0.0.2", "10.0.0.3 address 10.0.0.3",
                                                "10.0.0.4 address 10.0.0.4", bare, "fd00::2 address fd00::2"}));
 }
