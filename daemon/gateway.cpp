@@ -73,6 +73,7 @@ int Gateway::run() {
   loop_.every(grant_period, [this] { end_grants(); });
   loop_.every(people_period, [this] { look_at_people(); });
   loop_.every(clock_period, [this] { meter(); });
+  loop_.every(clock_period, [this] { tend_shapes(); });
   loop_.every(clock_period, [this] {
     if (kernel_flows_) kernel_flows_->tend(loop_.now(), wall_now());
   });
@@ -278,6 +279,7 @@ void Gateway::put_in_force() {
   PolicyInForce policy{snapshot_, active_, settings_->log.format == rules::LogFormat::squid,
                        settings_->log.access != "off", interception_.get()};
   for (auto& worker : workers_) worker->adopt(policy);
+  tend_shapes();
   if (!kernel_flows_) return;
   kernel_flows_->set_recording(policy.keep_log);
   kernel_flows_->judge_again(snapshot_, active_, now);
@@ -288,6 +290,12 @@ void Gateway::end_grants() {
   if (!snapshot_ || draining_) return;
   bool quota_back = quotas_.period_ended(*snapshot_, wall_now());
   if (grants_.forget_expired(wall_now()) || quota_back) put_in_force();
+}
+
+void Gateway::tend_shapes() {
+  if (!snapshot_ || !sightings_) return;
+  if (!shapes_) shapes_.emplace(settings_->network.lan);
+  shapes_->tend(*snapshot_, *sightings_, loop_.now());
 }
 
 void Gateway::tell_keeper_of_code_rules() {
@@ -411,7 +419,8 @@ void Gateway::answer(const std::string& query) {
                    people_.get(),
                    meter_.get(),
                    quotas_,
-                   logins_.get()};
+                   logins_.get(),
+                   shapes_ ? shapes_->troubles() : std::vector<std::string>{}};
   std::string reply = answer_query(view, query.substr(line_end + 1));
   std::lock_guard lock(keeper_mutex_);
   if (keeper_) keeper_.send(MessageType::reply, number + "\n" + reply);

@@ -17,6 +17,7 @@
 #include "daemon/meter_driver.hpp"
 #include "daemon/options.hpp"
 #include "daemon/people.hpp"
+#include "daemon/shape_driver.hpp"
 #include "daemon/sightings.hpp"
 #include "daemon/worker.hpp"
 #include "netfilter/heartbeat.hpp"
@@ -54,6 +55,7 @@ class Gateway {
   void tell_people();
   void put_in_force();
   void end_grants();
+  void tend_shapes();
   void look_at_the_clock();
   void beat();
   bool workers_live();
@@ -98,6 +100,7 @@ class Gateway {
   std::optional<KernelLane> kernel_lane_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::optional<KernelFlows> kernel_flows_;
+  std::optional<ShapeDriver> shapes_;
   std::vector<std::uint64_t> turns_;
   std::vector<base::Monotonic> last_turn_;
   std::string heartbeat_complaint_;

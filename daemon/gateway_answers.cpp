@@ -148,6 +148,7 @@ Reply status(const GatewayView& view, const control::Request& request) {
                {"log_lines_lost", lost},
                {"heartbeat", view.heartbeat_complaint.empty() ? "ok" : view.heartbeat_complaint},
                {"workers", view.workers.size()},
+               {"shape_troubles", view.shape_troubles},
                {"warnings", view.warnings}};
   std::string text = "sluice " SLUICE_VERSION ", up " + seconds_in_words(uptime) + "\n";
   text += "policy       " + view.snapshot->digest + ": " + std::to_string(view.snapshot->rules.size()) + " rules, " +
@@ -198,6 +199,7 @@ Reply status(const GatewayView& view, const control::Request& request) {
     data["usage_trouble"] = argument("usage_trouble");
   }
   if (!complete) text += "a worker did not answer\n";
+  for (const std::string& trouble : view.shape_troubles) text += "shape        " + trouble + "\n";
   for (const std::string& warning : view.warnings) text += "warning      " + warning + "\n";
   return {0, std::move(text), std::move(data)};
 }

@@ -35,6 +35,7 @@ struct GatewayView {
   MeterDriver* meter;                    // null: nothing is counted
   const Quotas& quotas;
   Logins* logins;
+  std::vector<std::string> shape_troubles;  // what is not limited although it should be
 };
 
 // `request` is a control::Request as the keeper got it; the answer is a control::Reply. Never throws.

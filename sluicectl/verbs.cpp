@@ -11,6 +11,7 @@
 #include "control/explain.hpp"
 #include "netfilter/backend.hpp"
 #include "netfilter/policy_route.hpp"
+#include "netfilter/shaper.hpp"
 #include "rules/load.hpp"
 #include "sluicectl/answer.hpp"
 #include "sluicectl/ca_verbs.hpp"
@@ -116,8 +117,10 @@ int down(const Arguments& arguments) {
   }
   auto removed = netfilter::remove_all();
   auto routes = netfilter::remove_policy_route();
-  if (!removed || !routes) {
-    std::fprintf(stderr, "sluicectl: %s\n", (!removed ? removed : routes).error().message.c_str());
+  auto shapes = netfilter::remove_shapes();
+  for (const auto* each : {&removed, &routes, &shapes}) {
+    if (*each) continue;
+    std::fprintf(stderr, "sluicectl: %s\n", each->error().message.c_str());
     return exit_no;
   }
   return print(

@@ -26,7 +26,6 @@ TEST(PolicyWarnings, KeysOfAGroupThatAreNotEnforcedAreNamedOnce) {
                  "'role:pupils']\n")
                 .said,
             warn("8:1", "'dns'" + build + ": DNS is left alone") +
-                warn("9:1", "'shape'" + build + ": bandwidth is not limited") +
                 warn("11:1", "'forged_name'" + build + ": names are not compared with DNS answers") +
                 warn("13:12", "'user:jane'" + build + ": nothing identifies users yet") +
                 warn("13:25", "'role:pupils'" + build + ": nothing identifies users yet"));
