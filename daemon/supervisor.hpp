@@ -43,6 +43,7 @@ class Supervisor {
     base::Monotonic started{};
     base::Monotonic start_again{};  // not before; backs off when it keeps dying
     base::Duration pause{};
+    std::uint64_t starts = 0;
   };
 
   base::Result<> begin();
@@ -56,6 +57,8 @@ class Supervisor {
   void introduce();         // a fresh channel between gateway and keeper
   void introduce_helper();  // and one between helper and keeper
   void tend_helper();       // there is one while some list is fetched
+  std::string metrics_settings() const;
+  void send_restarts();
   void hear_helper();
   base::Result<> read_authority(const rules::Settings& settings, const policy::Snapshot& snapshot);
   void adopt_authority();   // the signer and the gateway get what was read
@@ -112,7 +115,7 @@ class Supervisor {
   RulesetKeeper ruleset_;
 
   Role gateway_{.name = "gateway"}, keeper_{.name = "keeper"}, helper_{.name = "helper"}, signer_{.name = "signer"};
-  bool needs_helper_ = false;           // some list is fetched, or origins' missing intermediates are
+  bool needs_helper_ = false;           // some list is fetched, or origins' missing intermediates are, or metrics are served
   std::optional<Authority> authority_;  // some group needs a CA
   base::Monotonic gateway_alive_{};
   bool live_ = false;  // the gateway has adopted a first policy

@@ -32,6 +32,7 @@ std::vector<std::string> needs_restart(const Settings& running, const Settings& 
                      running.identity.radius_clients == wanted.identity.radius_clients;
   if (!same_radius) keys.emplace_back("identity.radius");
   compare(running.metrics.listen, wanted.metrics.listen, "metrics.listen");
+  compare(running.metrics.clients, wanted.metrics.clients, "metrics.clients");
   compare(running.dns.upstream, wanted.dns.upstream, "dns.upstream");
   compare(running.dns.block_answer, wanted.dns.block_answer, "dns.block_answer");
   return keys;
