@@ -85,7 +85,6 @@ constexpr auto definitions = std::to_array<Definition>({
     {"sluice_access_records_total", counter, "", R"(action="block")", "/gateway/records/block"},
     {"sluice_access_records_total", counter, "", R"(action="warn")", "/gateway/records/warn"},
     {"sluice_access_records_total", counter, "", R"(action="code")", "/gateway/records/code"},
-    {"sluice_access_records_total", counter, "", R"(action="quota")", "/gateway/records/quota"},
     {"sluice_access_records_total", counter, "", R"(action="abort")", "/gateway/records/abort"},
     {"sluice_proxied_bytes_total", counter, "Bytes relayed by the proxy lane; up is from the client.",
      R"(direction="up")", "/gateway/bytes_up"},

@@ -48,7 +48,7 @@ struct WorkerSettings {
 };
 
 // Access records are counted by their action.
-inline constexpr std::array<std::string_view, 6> record_actions = {"allow", "block", "warn", "code", "quota", "abort"};
+inline constexpr std::array<std::string_view, 5> record_actions = {"allow", "block", "warn", "code", "abort"};
 
 struct WorkerTotals {
   std::uint64_t accepted = 0, refused_by_limit = 0, accept_errors = 0, records_lost = 0;

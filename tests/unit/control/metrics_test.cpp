@@ -40,7 +40,7 @@ Json whole_status() {
             {"refused_by_limit", 0},
             {"timed_out", 2},
             {"unlabelled", 0}}},
-          {"records", {{"allow", 30}, {"block", 6}, {"warn", 0}, {"code", 0}, {"quota", 0}, {"abort", 1}}},
+          {"records", {{"allow", 30}, {"block", 6}, {"warn", 0}, {"code", 0}, {"abort", 1}}},
           {"grants", 2},
           {"log_lines_lost", 0},
           {"heartbeat", "ok"},
