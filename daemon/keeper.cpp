@@ -239,7 +239,7 @@ void Keeper::ask(Peer& peer) {
   } else if (request->verb == "down") {
     passed_on = supervisor_.send(MessageType::down, number);
   } else if (request->verb == "status" || request->verb == "connections" || request->verb == "explain" ||
-             request->verb == "grants") {
+             request->verb == "grants" || request->verb == "top") {
     if (request->verb == "status") {
       request->args["log_lines_lost"] = std::to_string(log_.lost());
       request->args["log_trouble"] = log_.trouble();

@@ -52,6 +52,7 @@ int main(int argc, char** argv) {
                                    {"format", required_argument, nullptr, of_a_verb},
                                    {"organisation", required_argument, nullptr, of_a_verb},
                                    {"next", no_argument, nullptr, of_a_verb},
+                                   {"once", no_argument, nullptr, of_a_verb},
                                    {nullptr, 0, nullptr, 0}};
   Arguments arguments;
   int which = 0;

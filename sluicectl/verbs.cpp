@@ -18,6 +18,7 @@
 #include "sluicectl/files.hpp"
 #include "sluicectl/list_verbs.hpp"
 #include "sluicectl/replay_verb.hpp"
+#include "sluicectl/top_verb.hpp"
 
 namespace sluicectl {
 namespace {
@@ -137,6 +138,7 @@ const std::vector<Verb> verbs = {
     {"reload", "", "the new files go live, or nothing changes", reload},
     {"status", "", "what is in force, and how it goes", status},
     {"connections", "", "what is open now", connections},
+    {"top", "[--once]", "who moves how much just now, live", top},
     {"down", "", "removes every rule of ours and stops the daemon", down},
 };
 
