@@ -1,10 +1,12 @@
 """Prometheus: what the real daemon serves at /metrics, and what strangers can do to whoever serves it."""
 import concurrent.futures
+import json
 import re
 import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from namespace import descriptors_of, wait_until
 from sluice import POLICY, Sluice
 
 PORT = 9733
+CONTRIB = Path(__file__).resolve().parents[2] / "contrib"
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +76,19 @@ def test_it_counts_what_happens(sluice, lab, family):
         name = f'sluice_proxied_bytes_total{{direction="{direction}"}}'
         assert after[name] > before[name]
     assert {name: after[name] - before[name] for name in grown} == grown
+
+
+def test_alerts_and_dashboard_ask_for_what_there_is():
+    rules = CONTRIB / "prometheus" / "sluice.rules.yml"
+    for command in (["check", "rules", rules], ["test", "rules", rules.with_name("sluice.rules.test.yml")]):
+        done = subprocess.run(["promtool", *command], text=True, capture_output=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    dashboard = json.loads((CONTRIB / "grafana" / "sluice.json").read_text())
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    asked += re.findall(r"expr: (.*)", rules.read_text())
+    there = set(re.findall(r'"(sluice_\w+)"', (CONTRIB.parent / "control" / "metrics.cpp").read_text()))
+    assert len(asked) > 20 and len(there) > 30
+    assert not {name for expression in asked for name in re.findall(r"\bsluice_\w+", expression)} - there
 
 
 def test_http_as_prometheus_expects_it(sluice):

@@ -48,6 +48,7 @@ unknown_mac = ""
 radius = { listen = "", clients = {} }
 [metrics]
 listen = ""
+clients = 0
 [dns]
 upstream = ["client"]
 block_answer = "nxdomain"
