@@ -115,7 +115,7 @@ class Supervisor {
   RulesetKeeper ruleset_;
 
   Role gateway_{.name = "gateway"}, keeper_{.name = "keeper"}, helper_{.name = "helper"}, signer_{.name = "signer"};
-  bool needs_helper_ = false;           // some list is fetched, or origins' missing intermediates are, or metrics are served
+  bool needs_helper_ = false;  // some list is fetched, or origins' missing intermediates are, or metrics are served
   std::optional<Authority> authority_;  // some group needs a CA
   base::Monotonic gateway_alive_{};
   bool live_ = false;  // the gateway has adopted a first policy
