@@ -38,7 +38,7 @@ enum class MessageType : std::uint8_t {
   log_settings = 21,    // text: "json|squid\nPATH\nLEVEL"
   reopen_log = 22,
   answer = 23,       // text: request number, newline, reply JSON; fd instead when large
-  restarts = 25,         // text: a line each: role, blank, how often it was started again
+  restarts = 25,     // text: a line each: role, blank, how often it was started again
   helper_peer = 24,  // fd: a channel to the helper, replacing an older one
   // keeper -> supervisor: fixed verbs, text is only the request's number
   reload = 30,
@@ -47,9 +47,10 @@ enum class MessageType : std::uint8_t {
   access_lines = 40,  // text: whole lines
   reply = 41,         // text: request number, newline, reply JSON; fd instead when large
   // keeper -> gateway, keeper -> helper (which answers with `reply`)
-  query = 50,  // text: request number, newline, request JSON
+  query = 50,    // text: request number, newline, request JSON
   metrics = 53,  // keeper -> helper; text: request number, newline, the exposition
-  codes = 51,  // keeper -> gateway: all codes (CodeStore::for_gateway)
+  logins = 54,   // keeper -> gateway and back; text: all log-ins (Logins::to_text)
+  codes = 51,    // keeper -> gateway: all codes (CodeStore::for_gateway)
   // gateway -> keeper
   code_rules = 42,  // text: names of the rules that take codes, a line each
   code_used = 43,   // text: the hash of one
@@ -72,7 +73,7 @@ enum class MessageType : std::uint8_t {
   learned = 74,       // text: JSON
   // gateway -> helper, and back
   fetch_issuer = 75,  // text: an http address
-  identities = 78,  // helper -> gateway; text: what leases and RADIUS sessions tell (policy/identities.hpp), JSON
+  identities = 78,    // helper -> gateway; text: what leases and RADIUS sessions tell (policy/identities.hpp), JSON
   issuer = 76,        // text: the address, newline, a certificate (DER); nothing if it could not be had
 };
 

@@ -33,7 +33,8 @@ DivertPlan::Queues kernel_lane_queues(const rules::Settings& settings, bool nati
 }
 
 DivertPlan plan_diversion(const rules::Settings& settings, const policy::Snapshot& snapshot,
-                          const std::vector<std::string>& wan, DivertPlan::Queues queues) {
+                          const std::vector<std::string>& wan, DivertPlan::Queues queues,
+                          const std::vector<Person>& people) {
   const rules::Settings::Network& network = settings.network;
   DivertPlan plan;
   std::uint16_t port = first_listener_port;
@@ -66,15 +67,22 @@ DivertPlan plan_diversion(const rules::Settings& settings, const policy::Snapsho
   for (const auto& [address, device] : clients.devices_by_ip())
     if (const policy::GroupId* group = group_of(device))
       plan.prefixes.push_back({base::IpPrefix::of(address), group->value});
+  for (const Person& person : people)
+    for (std::uint32_t group = 0; group < plan.groups.size(); ++group)
+      if (plan.groups[group].name == person.group) plan.people.push_back({person.address, group});
+  // With unknown_mac neither address nor interface chooses (policy/client_table).
+  if (clients.unknown_mac()) plan.rest = clients.unknown_mac()->value;
   for (const auto& member : clients.prefixes()) {
+    if (clients.unknown_mac()) break;
     bool taken = std::any_of(plan.prefixes.begin(), plan.prefixes.end(),
                              [&](const auto& other) { return other.prefix == member.prefix; });
     if (!taken) plan.prefixes.push_back({member.prefix, member.group.value});
   }
   for (const auto& [interface, group] : clients.groups_by_interface())
-    plan.interfaces.push_back({interface, group.value});
+    if (!clients.unknown_mac()) plan.interfaces.push_back({interface, group.value});
 
   // Text made from the plan must not change with a hash table's mood.
+  std::sort(plan.people.begin(), plan.people.end(), [](const auto& a, const auto& b) { return a.address < b.address; });
   std::sort(plan.macs.begin(), plan.macs.end(), [](const auto& a, const auto& b) { return a.mac < b.mac; });
   std::sort(plan.prefixes.begin(), plan.prefixes.end(),
             [](const auto& a, const auto& b) { return a.prefix < b.prefix; });

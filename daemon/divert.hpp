@@ -18,9 +18,17 @@ unsigned worker_count(const rules::Settings& settings);
 // The kernel lane's queues: counted up from the same number as the ports. `native` as netfilter::probe_native_queue says.
 netfilter::DivertPlan::Queues kernel_lane_queues(const rules::Settings& settings, bool native);
 
+// Who is known by more than a packet tells, with the name of the group.
+struct Person {
+  base::IpAddress address;
+  std::string group;
+  auto operator<=>(const Person&) const = default;
+};
+
 // `wan`: the interfaces that hold a default route, if the settings say "auto". `queues`: without any there is no
 // kernel lane; TLS goes through the proxy then, and QUIC that the policy would judge is refused.
 netfilter::DivertPlan plan_diversion(const rules::Settings& settings, const policy::Snapshot& snapshot,
-                                     const std::vector<std::string>& wan, netfilter::DivertPlan::Queues queues);
+                                     const std::vector<std::string>& wan, netfilter::DivertPlan::Queues queues,
+                                     const std::vector<Person>& people = {});
 
 }  // namespace sluiced

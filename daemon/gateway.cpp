@@ -26,7 +26,8 @@ using namespace std::chrono_literals;
 
 constexpr base::Duration worker_patience = 1s;  // a worker that has not turned its loop for this long counts as hung
 constexpr base::Duration grant_period = std::chrono::milliseconds(500);  // flows end within a second of it
-constexpr base::Duration clock_period = 1s;                              // schedules change on the second
+constexpr base::Duration people_period = std::chrono::milliseconds(250);
+constexpr base::Duration clock_period = 1s;  // schedules change on the second
 constexpr base::Duration drain_limit = 10s;  // for running flows after a stop; then they are reset
 
 // The day this was built. A clock before it is wrong (no battery, no NTP yet): schedules do not believe it.
@@ -68,7 +69,9 @@ int Gateway::run() {
   loop_.add(supervisor_.fd(), EPOLLIN, &supervisor_ear_);
   loop_.every(std::chrono::milliseconds(netfilter::heartbeat_interval_ms), [this] { beat(); });
   loop_.every(clock_period, [this] { look_at_the_clock(); });
+  helper_ear_.hear = [this] { hear_helper(); };
   loop_.every(grant_period, [this] { end_grants(); });
+  loop_.every(people_period, [this] { look_at_people(); });
   loop_.every(clock_period, [this] {
     if (kernel_flows_) kernel_flows_->tend(loop_.now(), wall_now());
   });
@@ -198,6 +201,13 @@ base::Result<> Gateway::begin(const rules::Settings& settings) {
     loop_.add(sightings_->fd(), EPOLLIN, &neighbor_ear_);
     sightings_->refresh();
   }
+
+  people_ = std::make_unique<People>(*sightings_, grants_);
+  logins_ = std::make_unique<Logins>(*sightings_, [this](const std::string& all) {
+    std::lock_guard lock(keeper_mutex_);
+    if (keeper_) keeper_.send(MessageType::logins, all);
+  });
+  if (!early_logins_.empty()) logins_->adopt(early_logins_);
 
   WorkerSettings common;
   std::uint16_t port = first_listener_port;
@@ -349,6 +359,10 @@ void Gateway::hear_keeper() {
     }
     if (state != Channel::State::message) return;
     if (message.type == MessageType::query) answer(message.text);
+    if (message.type == MessageType::logins && logins_)
+      logins_->adopt(message.text);
+    else if (message.type == MessageType::logins)
+      early_logins_ = message.text;
     if (message.type == MessageType::learned && interception_) {
       auto learned = control::Json::parse(message.text, nullptr, false);
       if (learned.is_object()) interception_->adopt_learned(learned);
@@ -377,7 +391,9 @@ void Gateway::answer(const std::string& query) {
                    warnings_,
                    kernel_flows_ ? &*kernel_flows_ : nullptr,
                    grants_,
-                   interception_.get()};
+                   interception_.get(),
+                   people_.get(),
+                   logins_.get()};
   std::string reply = answer_query(view, query.substr(line_end + 1));
   std::lock_guard lock(keeper_mutex_);
   if (keeper_) keeper_.send(MessageType::reply, number + "\n" + reply);

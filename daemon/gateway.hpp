@@ -12,8 +12,10 @@
 #include "daemon/connection_limits.hpp"
 #include "daemon/grants.hpp"
 #include "daemon/kernel_flows.hpp"
+#include "daemon/logins.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/options.hpp"
+#include "daemon/people.hpp"
 #include "daemon/sightings.hpp"
 #include "daemon/worker.hpp"
 #include "netfilter/heartbeat.hpp"
@@ -44,6 +46,9 @@ class Gateway {
   base::Result<> begin_interception(int trust);
   void meet_signer(Channel signer);
   void meet_helper(Channel helper);
+  void hear_helper();
+  void look_at_people();
+  void tell_people();
   void put_in_force();
   void end_grants();
   void look_at_the_clock();
@@ -71,8 +76,14 @@ class Gateway {
   std::optional<netfilter::Heartbeat> heartbeat_;
   std::unique_ptr<Sightings> sightings_;
   Grants grants_;
+  std::unique_ptr<People> people_;
+  std::unique_ptr<Logins> logins_;
+  std::string early_logins_;                    // came before the first policy
+  std::string members_told_;                    // to the supervisor
   std::unique_ptr<Interception> interception_;  // there is a CA
-  Channel next_signer_, next_helper_;           // came before the first policy
+  Channel next_signer_;                         // came before the first policy
+  std::mutex helper_mutex_;                     // workers ask for certificates, the main thread hears
+  Channel helper_;
   ConnectionLimits limits_;
   base::sys::UniqueFd labels_file_;  // the supervisor has one for us if there is a kernel lane
   std::unique_ptr<FlowLabels> labels_;

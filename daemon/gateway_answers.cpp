@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <map>
 #include <mutex>
 
 #include "base/text.hpp"
@@ -265,11 +266,7 @@ Reply explain(const GatewayView& view, const control::Request& request) {
     if (!parsed) return {2, "sluicectl: " + parsed.error().message + "\n", {{"error", parsed.error().message}}};
     time = *parsed;
   }
-  policy::Sighting sighting;
-  sighting.address = *address;
-  sighting.mac = view.sightings->mac_of(*address);
-  sighting.interface = view.sightings->interface_of(*address);
-  policy::Client client = view.snapshot->clients.identify(sighting);
+  policy::Client client = view.snapshot->clients.identify(view.sightings->look_up(*address));
   view.grants.look_up(*view.snapshot, client, time);
   control::ExplainInput input{*view.snapshot,  std::move(client),  time,
                               view.build_date, argument("target"), view.kernel_flows != nullptr};
@@ -296,6 +293,50 @@ Reply grants(const GatewayView& view) {
   return reply;
 }
 
+// One entry an address; people see them joined by who they are.
+Reply clients(const GatewayView& view) {
+  struct Line {
+    std::string address;
+    Json entry;
+  };
+  std::map<std::string, std::vector<Line>> by_person;
+  for (const auto& [address, client] : view.people->all()) {
+    std::int64_t since =
+        std::chrono::floor<std::chrono::seconds>(view.sightings->since(address)).time_since_epoch().count();
+    by_person[policy::person_of(*view.snapshot, client)].push_back(
+        {address.to_string(),
+         {{"address", address.to_string()},
+          {"user", client.user},
+          {"roles", client.roles},
+          {"device", policy::device_name(*view.snapshot, client)},
+          {"hostname", client.hostname},
+          {"mac", client.mac ? client.mac->to_string() : ""},
+          {"interface", client.interface},
+          {"group", view.snapshot->groups[client.group.value].name},
+          {"identity", policy::how_known(client)},
+          {"since", since}}});
+  }
+  Reply reply;
+  reply.data = {{"clients", Json::array()}};
+  for (auto& [person, lines] : by_person) {
+    std::sort(lines.begin(), lines.end(), [](const Line& a, const Line& b) { return a.address < b.address; });
+    const Json& first = lines.front().entry;
+    auto text = [&](const char* key) { return first[key].get<std::string>(); };
+    reply.text += person + "  group " + text("group") + "  known by " + text("identity");
+    if (auto since = first["since"].get<std::int64_t>(); since != 0)
+      reply.text += ", since " + control::format_time(base::WallTime(std::chrono::seconds(since)), view.snapshot->zone);
+    reply.text += "\n";
+    for (Line& line : lines) {
+      std::string mac = line.entry["mac"], hostname = line.entry["hostname"], interface = line.entry["interface"];
+      reply.text += "  " + line.address + (mac.empty() ? "" : "  " + mac) + (hostname.empty() ? "" : "  " + hostname) +
+                    (interface.empty() ? "" : "  " + interface) + "\n";
+      reply.data["clients"].push_back(std::move(line.entry));
+    }
+  }
+  if (reply.text.empty()) reply.text = "no client has been seen yet\n";
+  return reply;
+}
+
 }  // namespace
 
 std::string answer_query(const GatewayView& view, const std::string& line) {
@@ -303,6 +344,9 @@ std::string answer_query(const GatewayView& view, const std::string& line) {
   if (!request) return control::to_line({2, "sluicectl: " + request.error().message + "\n", Json::object()});
   if (!view.snapshot) return control::to_line({3, "sluicectl: the gateway has no policy yet\n", Json::object()});
   if (request->verb == "status") return control::to_line(status(view, *request));
+  if (request->verb == "clients") return control::to_line(clients(view));
+  if (request->verb == "login" || request->verb == "logout")
+    return control::to_line(view.logins->answer(*request, view.now));
   if (request->verb == "grants") return control::to_line(grants(view));
   if (request->verb == "connections") return control::to_line(connections(view));
   if (request->verb == "explain") return control::to_line(explain(view, *request));

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "daemon/kernel_flows.hpp"
+#include "daemon/logins.hpp"
+#include "daemon/people.hpp"
 #include "daemon/sightings.hpp"
 #include "daemon/worker.hpp"
 #include "rules/settings.hpp"
@@ -27,6 +29,8 @@ struct GatewayView {
   KernelFlows* kernel_flows;                 // null: no kernel lane
   const Grants& grants;
   const Interception* interception;  // null: there is no CA
+  People* people;                    // null: there is no policy yet
+  Logins* logins;
 };
 
 // `request` is a control::Request as the keeper got it; the answer is a control::Reply. Never throws.

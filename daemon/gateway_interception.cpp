@@ -16,16 +16,6 @@ void Gateway::meet_signer(Channel signer) {
   loop_.add(interception_->signer_fd(), EPOLLIN, &signer_ear_);
 }
 
-void Gateway::meet_helper(Channel helper) {
-  if (!interception_) {
-    next_helper_ = std::move(helper);
-    return;
-  }
-  if (interception_->helper_fd() >= 0) loop_.remove(interception_->helper_fd());
-  interception_->adopt_helper(std::move(helper));
-  loop_.add(interception_->helper_fd(), EPOLLIN, &helper_ear_);
-}
-
 // Once, when the first policy that needs a CA is about to come.
 void Gateway::adopt_authorities(Message& message) {
   if (!interception_ && !message.fds.empty()) {
@@ -48,12 +38,11 @@ base::Result<> Gateway::begin_interception(int trust) {
     int fd = interception_->signer_fd();
     if (!interception_->hear_signer()) loop_.remove(fd);
   };
-  helper_ear_.hear = [this] {
-    int fd = interception_->helper_fd();
-    if (!interception_->hear_helper()) loop_.remove(fd);
-  };
+  interception_->set_ask_helper([this](const std::string& url) {
+    std::lock_guard lock(helper_mutex_);
+    return helper_ && helper_.send(MessageType::fetch_issuer, url);
+  });
   if (next_signer_) meet_signer(std::move(next_signer_));
-  if (next_helper_) meet_helper(std::move(next_helper_));
   interception_->tend(wall_seconds());
   loop_.every(std::chrono::seconds(1), [this] { interception_->tend(wall_seconds()); });
   return base::Nothing{};

@@ -9,6 +9,7 @@
 
 #include "base/text.hpp"
 #include "daemon/log.hpp"
+#include "policy/names.hpp"
 
 namespace sluiced {
 namespace {
@@ -32,13 +33,6 @@ std::string hex(const std::uint8_t* bytes, std::size_t size) {
 
 std::int64_t seconds_of(base::WallTime time) {
   return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
-}
-
-// Who gets the grant.
-std::string key_of(const policy::Snapshot& snapshot, const policy::Client& client) {
-  if (!client.user.empty()) return "user " + client.user;
-  if (client.device) return "device " + snapshot.devices[client.device->value];
-  return client.address.to_string();
 }
 
 const policy::Rule* find_rule(const policy::Snapshot& snapshot, std::string_view name) {
@@ -80,12 +74,12 @@ std::string Grants::seal_of(const flow::ProceedForm& form, const std::string& cl
 void Grants::seal(flow::ProceedForm& form, const policy::Snapshot& snapshot, const policy::Client& client,
                   base::WallTime now) {
   form.good_until = seconds_of(now + form_is_good_for);
-  form.seal = seal_of(form, key_of(snapshot, client));
+  form.seal = seal_of(form, policy::person_of(snapshot, client));
 }
 
 std::string Grants::proceed(flow::ProceedForm& form, const policy::Snapshot& snapshot, const policy::Client& client,
                             base::WallTime now) {
-  std::string who = key_of(snapshot, client);
+  std::string who = policy::person_of(snapshot, client);
   std::string expected = seal_of(form, who);
   bool genuine =
       form.seal.size() == expected.size() && CRYPTO_memcmp(form.seal.data(), expected.data(), expected.size()) == 0;
@@ -140,7 +134,7 @@ void Grants::add(Grant grant) {
 void Grants::look_up(const policy::Snapshot& snapshot, policy::Client& client, base::WallTime now) const {
   client.cleared.clear();
   if (count_.load(std::memory_order_relaxed) == 0) return;
-  std::string who = key_of(snapshot, client);
+  std::string who = policy::person_of(snapshot, client);
   std::lock_guard lock(mutex_);
   for (const Grant& grant : grants_) {
     if (grant.until <= now || grant.client != who) continue;

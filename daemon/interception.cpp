@@ -147,54 +147,42 @@ std::optional<Interception::Leaf> Interception::leaf(const Wanted& wanted, std::
 
 // --- missing intermediates
 
-void Interception::adopt_helper(Channel helper) {
-  std::lock_guard lock(mutex_);
-  helper_ = std::move(helper);
-}
-
 bool Interception::ask_for_issuer(const std::string& url, const std::function<Answered()>& wait) {
   std::lock_guard lock(mutex_);
-  if (!helper_ || no_issuer_.contains(url)) return false;
+  if (!ask_helper_ || no_issuer_.contains(url)) return false;
   auto asked = issuers_.find(url);
   if (asked != issuers_.end()) {
     asked->second.waiting.push_back(wait());
     return true;
   }
-  if (issuers_.size() >= most_issuers || !helper_.send(MessageType::fetch_issuer, url)) return false;
+  if (issuers_.size() >= most_issuers || !ask_helper_(url)) return false;
   issuers_[url].waiting.push_back(wait());
   return true;
 }
 
-bool Interception::hear_helper() {
-  Message message;
-  for (;;) {
-    Channel::State state;
-    std::vector<Pending> done;
-    {
-      std::lock_guard lock(mutex_);
-      if (!helper_) return false;
-      state = helper_.receive(message);
-      if (state == Channel::State::closed) {
-        helper_.close();
-        for (auto& [url, each] : issuers_) done.push_back(std::move(each));
-        issuers_.clear();
-      }
-      if (state == Channel::State::message && message.type == MessageType::issuer) {
-        std::string url = message.text.substr(0, message.text.find('\n'));
-        std::string der = message.text.substr(std::min(message.text.size(), url.size() + 1));
-        if (!verifier_->add_intermediate(der)) no_issuer_[url] = 0;
-        auto found = issuers_.find(url);
-        if (found != issuers_.end()) {
-          done.push_back(std::move(found->second));
-          issuers_.erase(found);
-        }
-      }
-    }
-    for (Pending& each : done)
-      for (Answered& answered : each.waiting) answered({});
-    if (state == Channel::State::empty) return true;
-    if (state == Channel::State::closed) return false;
+void Interception::issuer_came(const std::string& text) {
+  std::string url = text.substr(0, text.find('\n'));
+  std::string der = text.substr(std::min(text.size(), url.size() + 1));
+  Pending done;
+  {
+    std::lock_guard lock(mutex_);
+    if (!verifier_->add_intermediate(der)) no_issuer_[url] = 0;
+    auto found = issuers_.find(url);
+    if (found == issuers_.end()) return;
+    done = std::move(found->second);
+    issuers_.erase(found);
   }
+  for (Answered& answered : done.waiting) answered({});
+}
+
+void Interception::helper_gone() {
+  decltype(issuers_) given_up;
+  {
+    std::lock_guard lock(mutex_);
+    given_up.swap(issuers_);
+  }
+  for (auto& [url, each] : given_up)
+    for (Answered& answered : each.waiting) answered({});
 }
 
 void Interception::tend(std::int64_t now) {

@@ -43,9 +43,10 @@ class Interception final : public flow::Enrolment {
   void adopt_signer(Channel signer);
   int signer_fd() const { return signer_.fd(); }
   bool hear_signer();  // false: it is gone
-  void adopt_helper(Channel helper);
-  int helper_fd() const { return helper_.fd(); }
-  bool hear_helper();
+  // How the helper is asked for a certificate, from any thread; false: it cannot be.
+  void set_ask_helper(std::function<bool(const std::string& url)> ask) { ask_helper_ = std::move(ask); }
+  void issuer_came(const std::string& text);  // MessageType::issuer
+  void helper_gone();
   void adopt_learned(const control::Json& all);   // MessageType::learned
   void tend(std::int64_t now);                    // every second: time-outs, new ticket keys
   control::Json to_json(std::int64_t now) const;  // for `status`
@@ -89,7 +90,8 @@ class Interception final : public flow::Enrolment {
   mutable std::mutex mutex_;
   std::vector<std::string> authorities_;  // PEM: current, then next if there is one
   std::string authorities_text_;
-  Channel signer_, helper_;
+  Channel signer_;
+  std::function<bool(const std::string&)> ask_helper_;
   struct Pending {
     std::string key, request;
     std::int64_t since = 0;

@@ -26,12 +26,20 @@ std::string failure(int exit, std::string text) {
   return control::to_line(control::Reply{exit, "sluicectl: " + text + "\n", std::move(data)});
 }
 
+std::string who_asks(int peer) {
+  ucred who{};
+  socklen_t size = sizeof who;
+  getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &who, &size);
+  return "uid " + std::to_string(who.uid);
+}
+
 }  // namespace
 
 Keeper::Keeper(const Options& options)
     : supervisor_(base::sys::UniqueFd(role_channel_fd)),
       codes_(options.state + "/codes"),
-      learned_(options.state + "/learned") {}
+      learned_(options.state + "/learned"),
+      logins_(options.state + "/logins/logins.json") {}
 
 int Keeper::run() {
   supervisor_ear_.hear = [this] { hear_supervisor(); };
@@ -69,6 +77,7 @@ void Keeper::hear_supervisor() {
         loop_.add(gateway_.fd(), EPOLLIN, &gateway_ear_);
         send_codes();
         send_learned();
+        gateway_.send(MessageType::logins, logins_.text());
         break;
       case MessageType::helper_peer:
         if (helper_) loop_.remove(helper_.fd());
@@ -117,6 +126,7 @@ void Keeper::hear_gateway() {
     if (message.type == MessageType::access_lines) log_.write(message.text);
     if (message.type == MessageType::reply) reply_from(message.text);
     if (message.type == MessageType::code_used) codes_.used(message.text);
+    if (message.type == MessageType::logins) logins_.write(message.text);
     if (message.type == MessageType::learned_news) learned_.learn(message.text);
     if (message.type != MessageType::code_rules) continue;
     code_rules_.clear();
@@ -239,7 +249,9 @@ void Keeper::ask(Peer& peer) {
   } else if (request->verb == "down") {
     passed_on = supervisor_.send(MessageType::down, number);
   } else if (request->verb == "status" || request->verb == "connections" || request->verb == "explain" ||
-             request->verb == "grants" || request->verb == "top") {
+             request->verb == "grants" || request->verb == "clients" || request->verb == "top" ||
+             request->verb == "login" || request->verb == "logout") {
+    request->args["who"] = who_asks(peer.fd.get());
     if (request->verb == "status") {
       request->args["log_lines_lost"] = std::to_string(log_.lost());
       request->args["log_trouble"] = log_.trouble();
@@ -247,18 +259,12 @@ void Keeper::ask(Peer& peer) {
     }
     passed_on = gateway_.send(MessageType::query, number + "\n" + control::to_line(*request));
   } else if (request->verb.starts_with("code ")) {
-    ucred who{};
-    socklen_t size = sizeof who;
-    getsockopt(peer.fd.get(), SOL_SOCKET, SO_PEERCRED, &who, &size);
-    auto answer = codes_.answer(*request, code_rules_, "uid " + std::to_string(who.uid), wall_now());
+    auto answer = codes_.answer(*request, code_rules_, who_asks(peer.fd.get()), wall_now());
     send_codes();
     return reply(peer.number, control::to_line(answer));
   } else if (request->verb.starts_with("bypass ")) {
-    ucred who{};
-    socklen_t size = sizeof who;
-    getsockopt(peer.fd.get(), SOL_SOCKET, SO_PEERCRED, &who, &size);
     bool changed = false;
-    auto answer = learned_.answer(*request, "uid " + std::to_string(who.uid), wall_now(), changed);
+    auto answer = learned_.answer(*request, who_asks(peer.fd.get()), wall_now(), changed);
     if (changed) send_learned();
     return reply(peer.number, control::to_line(answer));
   } else if (request->verb.starts_with("list ")) {

@@ -13,6 +13,7 @@
 #include "daemon/access_log.hpp"
 #include "daemon/channel.hpp"
 #include "daemon/code_store.hpp"
+#include "daemon/kept_text.hpp"
 #include "daemon/learned_store.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/options.hpp"
@@ -65,6 +66,7 @@ class Keeper {
   AccessLog log_;
   CodeStore codes_;
   LearnedStore learned_;
+  KeptText logins_;
   std::vector<std::string> code_rules_;
   std::string list_trouble_;  // lines for `status`
   std::map<std::uint64_t, std::unique_ptr<Peer>> peers_;

@@ -50,11 +50,8 @@ KernelFlows::KernelFlows(FlowLabels& labels, netfilter::Conntrack conntrack, Sig
 }
 
 policy::Client KernelFlows::identify(const FlowLabel& label) {
-  policy::Sighting sighting;
-  sighting.address = label.tuple.client.address;
-  sighting.mac = sightings_.mac_of(sighting.address);
-  if (label.lan < lans_.size()) sighting.interface = lans_[label.lan];
-  policy::Client client = surroundings_.snapshot->clients.identify(sighting);
+  policy::Client client = surroundings_.snapshot->clients.identify(
+      sightings_.look_up(label.tuple.client.address, label.lan < lans_.size() ? lans_[label.lan] : ""));
   grants_.look_up(*surroundings_.snapshot, client, wall_now());
   return client;
 }

@@ -21,24 +21,30 @@ constexpr base::Duration obstacle_period = 30s;
 constexpr base::Duration check_period = 2s;  // whether our rules are still there; changes of routes are told at once
 
 netfilter::DivertPlan plan_with(const rules::Settings& settings, const policy::Snapshot& snapshot,
-                                netfilter::DivertPlan::Queues queues) {
+                                netfilter::DivertPlan::Queues queues, const std::vector<Person>& people) {
   std::vector<std::string> wan;
   if (auto found = netfilter::default_route_interfaces()) wan = std::move(*found);
-  netfilter::DivertPlan plan = plan_diversion(settings, snapshot, wan, queues);
+  netfilter::DivertPlan plan = plan_diversion(settings, snapshot, wan, queues, people);
   if (auto inner = netfilter::inner_prefixes(plan)) plan.inner = std::move(*inner);
   return plan;
 }
 
-// The kernel lane's bytes are conntrack's to count; new connections are counted from now on.
-void count_bytes() {
-  const char* path = "/proc/sys/net/netfilter/nf_conntrack_acct";
-  base::sys::UniqueFd file(::open(path, O_RDWR | O_CLOEXEC));
-  char value = '1';
-  if (file && ::pread(file.get(), &value, 1, 0) == 1 && value == '1') return;
-  if (!file || ::pwrite(file.get(), "1", 1, 0) != 1)
-    logging::warning(std::string("cannot set ") + path + " to 1: the kernel lane's bytes stay 0 in the log");
-  else
-    logging::info("net.netfilter.nf_conntrack_acct set to 1: the kernel counts the kernel lane's bytes");
+// Bytes are conntrack's to count, ends its to tell, and beginnings tell one connection from the next on its tuple.
+// New connections are counted from now on.
+void make_conntrack_count() {
+  for (const char* key : {"nf_conntrack_acct", "nf_conntrack_events", "nf_conntrack_timestamp"}) {
+    std::string path = std::string("/proc/sys/net/netfilter/") + key;
+    base::sys::UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+    char value = '1';
+    if (file && ::pread(file.get(), &value, 1, 0) == 1 && value == '1') continue;
+    if (!file || ::pwrite(file.get(), "1", 1, 0) != 1)
+      logging::warning("cannot set net.netfilter." + std::string(key) + " to 1: " +
+                       (std::string_view(key) == "nf_conntrack_acct" ? "no bytes are counted"
+                                                                     : "bytes of short connections may be missed"));
+    else
+      logging::info("net.netfilter." + std::string(key) +
+                    " set to 1, so that the kernel counts each connection's bytes");
+  }
 }
 
 base::Result<netfilter::Backend> backend_for(const rules::Settings& settings) {
@@ -72,6 +78,7 @@ base::Result<> RulesetKeeper::begin(const rules::Settings& settings, const polic
   routes_ = std::move(*routes);
   auto routed = netfilter::install_policy_route(settings.network.mark_mask);
   if (!routed) return std::move(routed).error().context("policy routing");
+  make_conntrack_count();
   look_for_the_kernel_lane(settings);
   auto adopted = adopt(settings, snapshot, false);
   if (adopted) netfilter::remove_other(backend_, plan_);
@@ -81,7 +88,7 @@ base::Result<> RulesetKeeper::begin(const rules::Settings& settings, const polic
 }
 
 netfilter::DivertPlan RulesetKeeper::plan_now(const rules::Settings& settings, const policy::Snapshot& snapshot) const {
-  return plan_with(settings, snapshot, obstacle_.empty() ? queues_ : netfilter::DivertPlan::Queues{});
+  return plan_with(settings, snapshot, obstacle_.empty() ? queues_ : netfilter::DivertPlan::Queues{}, people_);
 }
 
 void RulesetKeeper::look_for_the_kernel_lane(const rules::Settings& settings) {
@@ -98,7 +105,6 @@ void RulesetKeeper::look_for_the_kernel_lane(const rules::Settings& settings) {
                             native.error().message);
   queues_ = kernel_lane_queues(settings, *native);
   logging::info(std::string("kernel lane: queues by ") + (*native ? "nft queue" : "xt NFQUEUE"));
-  count_bytes();
   (void)obstacle_changed(settings);
 }
 
@@ -140,6 +146,15 @@ base::Result<> RulesetKeeper::adopt(const rules::Settings& settings, const polic
   auto applied = apply(gateway_lives);
   if (!applied) plan_ = std::move(before);
   return applied;
+}
+
+base::Result<> RulesetKeeper::adopt_people(std::vector<Person> people, const rules::Settings& settings,
+                                           const policy::Snapshot& snapshot, bool gateway_lives) {
+  people_ = std::move(people);
+  netfilter::DivertPlan plan = plan_now(settings, snapshot);
+  if (plan.people == plan_.people) return base::Nothing{};
+  plan_ = std::move(plan);
+  return apply(gateway_lives);
 }
 
 void RulesetKeeper::hear() {
@@ -201,7 +216,7 @@ base::Result<> apply_closed_part(const rules::Settings& settings, const policy::
   if (!backend) return std::move(backend).error();
   // What an earlier life has allowed stays so, if there was one.
   auto queues = settings.network.kernel_lane ? kernel_lane_queues(settings, true) : netfilter::DivertPlan::Queues{};
-  netfilter::DivertPlan plan = plan_with(settings, snapshot, queues);
+  netfilter::DivertPlan plan = plan_with(settings, snapshot, queues, {});
   if (!netfilter::has_closed_group(plan)) return netfilter::remove_all();
   return netfilter::apply(*backend, plan, RulesetState::closed);
 }

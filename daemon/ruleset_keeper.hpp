@@ -14,6 +14,7 @@
 
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "daemon/divert.hpp"
 #include "netfilter/backend.hpp"
 #include "netfilter/policy_route.hpp"
 #include "policy/snapshot.hpp"
@@ -27,6 +28,9 @@ class RulesetKeeper {
   base::Result<> begin(const rules::Settings& settings, const policy::Snapshot& snapshot);
   // A new policy. On failure the rules and the plan stay as they were.
   base::Result<> adopt(const rules::Settings& settings, const policy::Snapshot& snapshot, bool gateway_lives);
+  // Who is known by more than a packet tells, all of them. The rules follow if that changes anything.
+  base::Result<> adopt_people(std::vector<Person> people, const rules::Settings& settings,
+                              const policy::Snapshot& snapshot, bool gateway_lives);
   // Every moment: repairs and follows what has changed. True: fresh rules were put in.
   bool tend(const rules::Settings& settings, const policy::Snapshot& snapshot, bool gateway_lives);
   // What stays when we go: the closed groups' refusals, or nothing at all.
@@ -53,6 +57,7 @@ class RulesetKeeper {
   netfilter::DivertPlan::Queues queues_;  // count = 0: no kernel lane
   std::string obstacle_;                  // what keeps it from being used; empty: nothing
   base::Monotonic obstacle_checked_{};
+  std::vector<Person> people_;
   netfilter::DivertPlan plan_;
   netfilter::RulesetState applied_ = netfilter::RulesetState::closed;
   base::Monotonic checked_{};

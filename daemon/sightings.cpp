@@ -1,6 +1,7 @@
 #include "daemon/sightings.hpp"
 
 #include "daemon/log.hpp"
+#include "daemon/loop.hpp"
 
 namespace sluiced {
 
@@ -9,34 +10,58 @@ void Sightings::refresh() {
   std::lock_guard reading(reading_);
   auto result = watch_->read([this](const netfilter::Neighbor& neighbor) {
     std::unique_lock lock(mutex_);
-    if (neighbor.mac) {
-      seen_[neighbor.address] = {*neighbor.mac, neighbor.interface};
-    } else {
-      seen_.erase(neighbor.address);  // whoever has this address next is somebody else
-    }
+    if (neighbor.mac)
+      identities_.neighbour(neighbor.address, *neighbor.mac, neighbor.interface, wall_now());
+    else
+      identities_.neighbour_gone(neighbor.address);  // whoever has this address next is somebody else
   });
   if (!result) logging::warning("neighbour table: " + result.error().message);
 }
 
-std::optional<Sightings::Seen> Sightings::find(const base::IpAddress& address) {
-  std::shared_lock lock(mutex_);
-  auto found = seen_.find(address);
-  if (found == seen_.end()) return std::nullopt;
-  return found->second;
-}
-
-std::optional<base::MacAddress> Sightings::mac_of(const base::IpAddress& address) {
-  auto seen = find(address);
-  if (!seen) {
+policy::Sighting Sightings::look_up(const base::IpAddress& address, const std::string& interface) {
+  base::WallTime now = wall_now();
+  auto look = [&] {
+    std::shared_lock lock(mutex_);
+    return identities_.look_up(address, now);
+  };
+  policy::Sighting sighting = look();
+  if (!sighting.mac) {
     refresh();
-    seen = find(address);
+    sighting = look();
   }
-  return seen ? std::optional(seen->mac) : std::nullopt;
+  if (!interface.empty()) sighting.interface = interface;
+  return sighting;
 }
 
-std::string Sightings::interface_of(const base::IpAddress& address) {
-  auto seen = find(address);
-  return seen ? seen->interface : "";
+base::WallTime Sightings::since(const base::IpAddress& address) const {
+  std::shared_lock lock(mutex_);
+  return identities_.since(address, wall_now());
+}
+
+std::vector<base::IpAddress> Sightings::addresses() const {
+  std::shared_lock lock(mutex_);
+  return identities_.addresses();
+}
+
+std::uint64_t Sightings::version() const {
+  std::shared_lock lock(mutex_);
+  return identities_.version();
+}
+
+void Sightings::adopt_leases(const std::vector<policy::Lease>& leases) {
+  std::unique_lock lock(mutex_);
+  identities_.adopt_leases(leases);
+}
+
+void Sightings::adopt_sessions(policy::SessionSource source, std::vector<policy::Session> sessions) {
+  std::unique_lock lock(mutex_);
+  identities_.adopt_sessions(source, std::move(sessions));
+}
+
+std::vector<policy::Session> Sightings::tend() {
+  std::unique_lock lock(mutex_);
+  identities_.expire(wall_now());
+  return identities_.take_ended();
 }
 
 }  // namespace sluiced

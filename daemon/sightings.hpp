@@ -1,17 +1,17 @@
-// What the gateway has seen of its clients' addresses: which MAC is behind each, from the kernel's neighbour table.
-// Shared by all workers. A client's first packet makes the kernel learn its MAC before we can accept the connection, so
-// a miss reads the pending netlink news once more and is then final.
+// What the gateway knows of who is behind its clients' addresses (policy/identities.hpp): the kernel's neighbour table
+// as it changes, leases and RADIUS sessions as the helper tells them, log-ins. Shared by all workers. A client's first
+// packet makes the kernel learn its MAC before we can accept the connection, so an address without one reads the pending
+// netlink news once more and is then final.
 #pragma once
 
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
 #include <string>
-#include <unordered_map>
+#include <vector>
 
-#include "base/ip_address.hpp"
-#include "base/mac_address.hpp"
 #include "netfilter/netlink/neighbors.hpp"
+#include "policy/identities.hpp"
 
 namespace sluiced {
 
@@ -21,20 +21,23 @@ class Sightings {
 
   int fd() const { return watch_ ? watch_->fd() : -1; }
   void refresh();  // when fd() is readable, and on a miss
-  std::optional<base::MacAddress> mac_of(const base::IpAddress& address);
-  std::string interface_of(const base::IpAddress& address);  // where it was last seen; empty: nowhere
+  // Everything known of an address. `interface`: where its connection came in, if there is one.
+  policy::Sighting look_up(const base::IpAddress& address, const std::string& interface = {});
+  base::WallTime since(const base::IpAddress& address) const;
+  std::vector<base::IpAddress> addresses() const;
+  // Changes whenever an answer may be another than before.
+  std::uint64_t version() const;
+
+  void adopt_leases(const std::vector<policy::Lease>& leases);
+  void adopt_sessions(policy::SessionSource source, std::vector<policy::Session> sessions);
+  // What has ended by itself; and sessions that ended because somebody else is behind their address, each once.
+  std::vector<policy::Session> tend();
 
  private:
-  struct Seen {
-    base::MacAddress mac;
-    std::string interface;
-  };
-  std::optional<Seen> find(const base::IpAddress& address);
-
   std::mutex reading_;  // one reader of the netlink socket at a time
   std::optional<netfilter::NeighborWatch> watch_;
-  std::shared_mutex mutex_;
-  std::unordered_map<base::IpAddress, Seen> seen_;
+  mutable std::shared_mutex mutex_;
+  policy::Identities identities_;
 };
 
 }  // namespace sluiced

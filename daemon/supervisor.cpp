@@ -76,6 +76,7 @@ base::Result<> Supervisor::begin() {
   prepare_log_directory();
   prepare_state_folder("codes", 0700);
   prepare_state_folder("learned", 0700);
+  prepare_state_folder("logins", 0700);
   for (const std::string& warning : warnings_about_this_host(settings_)) logging::warning(warning);
 
   sigset_t watched;
@@ -304,6 +305,7 @@ void Supervisor::hear_gateway() {
     if (state != Channel::State::message) return;
     gateway_alive_ = loop_.now();
     answer_reloads(message);
+    if (message.type == MessageType::members) adopt_people(message.text);
     if (message.type == MessageType::policy_live && !live_) {
       live_ = true;
       tend_ruleset();
@@ -317,6 +319,19 @@ void Supervisor::hear_gateway() {
       notify_service_manager("READY=1");
     }
   }
+}
+
+// Lines of "ADDRESS GROUP", which are the gateway's own (it could change the rules itself).
+void Supervisor::adopt_people(std::string_view lines) {
+  std::vector<Person> people;
+  for (std::string_view line : base::split(lines, '\n')) {
+    std::size_t space = line.find(' ');
+    auto address = base::IpAddress::parse(line.substr(0, space));
+    if (address && space != line.npos) people.push_back({*address, std::string(line.substr(space + 1))});
+  }
+  auto adopted = ruleset_.adopt_people(std::move(people), settings_, *snapshot_, gateway_lives());
+  if (!adopted) logging::error("ruleset: " + adopted.error().message);
+  beat_now();
 }
 
 // Whoever is told "reloaded" may rely on it: every worker has judged its flows by the new policy.

@@ -69,6 +69,7 @@ class Supervisor {
   void send_policy();
   void send_log_settings();
   void hear_gateway();
+  void adopt_people(std::string_view lines);
   void answer_reloads(const Message& from_gateway);
   void hear_keeper();
   void hear_signals();

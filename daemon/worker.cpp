@@ -212,11 +212,7 @@ void Worker::listen_again() {
 }
 
 policy::Client Worker::identify(const base::IpAddress& address, const std::string& interface) {
-  policy::Sighting sighting;
-  sighting.address = address;
-  sighting.mac = sightings_.mac_of(address);
-  sighting.interface = interface;
-  policy::Client client = surroundings_.snapshot->clients.identify(sighting);
+  policy::Client client = surroundings_.snapshot->clients.identify(sightings_.look_up(address, interface));
   grants_.look_up(*surroundings_.snapshot, client, wall_now());
   return client;
 }

@@ -37,7 +37,7 @@ AccessRecord make_record(const Subject& subject, const RecordContext& context) {
   record.sport = context.tuple.client.port;
   record.user = client.user;
   if (client.device) record.device = snapshot.devices[client.device->value];
-  record.identity = to_string(client.identity);
+  record.identity = how_known(client);
   record.group = group.name;
   record.proto = subject.protocol;
   if (subject.lane == policy::Lane::kernel)

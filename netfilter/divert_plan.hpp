@@ -75,9 +75,17 @@ struct DivertPlan {
     std::string interface;
     std::uint32_t group;
   };
+  // Who is known by more than a packet tells (a log-in, a DHCP host name): before every other kind.
+  struct AddressMember {
+    base::IpAddress address;
+    std::uint32_t group;
+    bool operator==(const AddressMember&) const = default;
+  };
+  std::vector<AddressMember> people;
   std::vector<MacMember> macs;
   std::vector<PrefixMember> prefixes;
   std::vector<InterfaceMember> interfaces;
+  std::uint32_t rest = 0;  // the group of everybody else
 };
 
 enum class RulesetState {

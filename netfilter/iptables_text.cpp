@@ -386,6 +386,8 @@ class Renderer {
   void dispatch(const std::vector<std::string>& verdicts) {
     bool membership_matters = std::set<std::string>(verdicts.begin(), verdicts.end()).size() > 1;
     if (membership_matters) {
+      for (const auto& member : plan_.people)
+        if (member.address.is_v6() == v6_) rule("-s " + member.address.to_string() + ' ' + verdicts.at(member.group));
       for (const auto& member : plan_.macs)
         rule("-m mac --mac-source " + member.mac.to_string() + ' ' + verdicts.at(member.group));
       std::vector<DivertPlan::PrefixMember> prefixes = plan_.prefixes;
@@ -396,7 +398,7 @@ class Renderer {
           rule("-s " + member.prefix.to_string() + ' ' + verdicts.at(member.group));
       for (const auto& member : plan_.interfaces) rule("-i " + member.interface + ' ' + verdicts.at(member.group));
     }
-    rule(verdicts.front());
+    rule(verdicts.at(plan_.rest));
   }
 
   const DivertPlan& plan_;

@@ -403,7 +403,7 @@ class Renderer {
   // Maps from each kind of membership to a verdict, for dispatch(). A member's verdict is listed even if it is
   // default's: it must hide the weaker kinds.
   void member_maps(const std::string& name, const Verdicts& verdicts) {
-    has_macs_ = has_v4_ = has_v6_ = has_interfaces_ = false;
+    has_people4_ = has_people6_ = has_macs_ = has_v4_ = has_v6_ = has_interfaces_ = false;
     if (std::set<std::string>(verdicts.begin(), verdicts.end()).size() < 2) return;  // membership does not matter
 
     std::map<std::string, std::string> macs, interfaces;  // the first of a kind wins
@@ -426,6 +426,14 @@ class Renderer {
       for (const auto& [key, verdict] : map) elements.push_back(key + " : " + verdict);
       return elements;
     };
+    std::vector<std::string> people4, people6;
+    for (const auto& member : plan_.people)
+      (member.address.is_v6() ? people6 : people4)
+          .push_back(member.address.to_string() + " : " + verdicts.at(member.group));
+    named("map " + name + "_by_person4", "ipv4_addr : verdict", people4);
+    named("map " + name + "_by_person6", "ipv6_addr : verdict", people6);
+    has_people4_ = !people4.empty();
+    has_people6_ = !people6.empty();
     named("map " + name + "_by_mac", "ether_addr : verdict", pairs(macs));
     named("map " + name + "_by_ip4", "ipv4_addr : verdict; flags interval", v4);
     named("map " + name + "_by_ip6", "ipv6_addr : verdict; flags interval", v6);
@@ -436,11 +444,13 @@ class Renderer {
     has_interfaces_ = !interfaces.empty();
   }
   void dispatch(const std::string& name, const Verdicts& verdicts) {
+    if (has_people4_) rule("ip saddr vmap @" + name + "_by_person4");
+    if (has_people6_) rule("ip6 saddr vmap @" + name + "_by_person6");
     if (has_macs_) rule("ether saddr vmap @" + name + "_by_mac");
     if (has_v4_) rule("ip saddr vmap @" + name + "_by_ip4");
     if (has_v6_) rule("ip6 saddr vmap @" + name + "_by_ip6");
     if (has_interfaces_) rule("iifname vmap @" + name + "_by_interface");
-    rule(verdicts.front());
+    rule(verdicts.at(plan_.rest));
   }
 
   void named(const std::string& name, const std::string& type, const std::vector<std::string>& elements) {
@@ -460,7 +470,8 @@ class Renderer {
   std::vector<Treatment> treatments_;
   std::string out_;
   bool excludes4_ = false, excludes6_ = false;
-  bool has_macs_ = false, has_v4_ = false, has_v6_ = false, has_interfaces_ = false;
+  bool has_people4_ = false, has_people6_ = false, has_macs_ = false, has_v4_ = false, has_v6_ = false,
+       has_interfaces_ = false;
 };
 
 }  // namespace

@@ -20,8 +20,11 @@ enum class Stage { connect, hello, request, response, query };
 
 enum class NameSource { none, sni, host, dns };
 
-// How the client was recognised, strongest first by default ([identity] order).
-enum class IdentitySource { user, device_mac, device_ip, address, interface, unknown };
+// What chose the client's group, strongest first by default ([identity] order).
+enum class IdentitySource { user, device_mac, device_ip, dhcp, address, interface, unknown_mac, unknown };
+
+// Who said that a user is behind an address.
+enum class SessionSource { radius, login };
 
 // Who is behind a client address, worked out once a connection (client_table).
 struct Client {
@@ -29,7 +32,9 @@ struct Client {
   std::optional<base::MacAddress> mac;  // from the neighbour table
   std::string interface;                // the LAN interface the connection came in by
   std::optional<DeviceId> device;
-  std::string user;  // empty: nobody is logged in
+  std::string hostname;  // as it calls itself to the DHCP server
+  std::string user;      // empty: nobody is logged in
+  SessionSource user_source = SessionSource::login;
   std::vector<std::string> roles;
   GroupId group = default_group;
   std::vector<RuleId> cleared;  // warn rules that were clicked and code rules that a code was redeemed for (POLICY 10)

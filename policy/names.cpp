@@ -90,14 +90,37 @@ std::string_view to_string(IdentitySource identity) {
       return "device";
     case IdentitySource::device_ip:
       return "device";
+    case IdentitySource::dhcp:
+      return "dhcp";
     case IdentitySource::address:
       return "address";
     case IdentitySource::interface:
       return "interface";
+    case IdentitySource::unknown_mac:
+      return "unknown_mac";
     case IdentitySource::unknown:
       return "unknown";
   }
   return "";
+}
+
+std::string_view to_string(SessionSource source) {
+  return source == SessionSource::radius ? "radius" : "login";
+}
+
+std::string device_name(const Snapshot& snapshot, const Client& client) {
+  if (client.device) return snapshot.devices[client.device->value];
+  return client.mac ? client.mac->to_string() : std::string();
+}
+
+std::string person_of(const Snapshot& snapshot, const Client& client) {
+  if (!client.user.empty()) return "user " + client.user;
+  std::string device = device_name(snapshot, client);
+  return device.empty() ? client.address.to_string() : "device " + device;
+}
+
+std::string_view how_known(const Client& client) {
+  return client.user.empty() ? to_string(client.identity) : to_string(client.user_source);
 }
 
 std::string_view to_string(Tier tier) {

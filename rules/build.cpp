@@ -88,6 +88,21 @@ void read_block_page(const SourceFile& file, base::TextTemplate& page, Diagnosti
   error(diagnostics, place, std::move(message));
 }
 
+// [identity]: which kind of knowledge chooses the group first, and who belongs where that nothing chooses for.
+void read_identity_order(Draft& draft, const std::optional<Text>& unknown_mac, Diagnostics& diagnostics) {
+  using policy::IdentityKind;
+  std::vector<IdentityKind> order;
+  for (const std::string& word : draft.settings.identity.order)
+    order.push_back(word == "user"     ? IdentityKind::user
+                    : word == "device" ? IdentityKind::device
+                    : word == "dhcp"   ? IdentityKind::dhcp
+                                       : IdentityKind::address);
+  draft.snapshot.clients.set_order(std::move(order));
+  if (!unknown_mac || unknown_mac->value.empty()) return;
+  auto group = find_name(draft, draft.groups, unknown_mac->value, unknown_mac->place, diagnostics);
+  if (group) draft.snapshot.clients.set_unknown_mac(policy::GroupId{*group});
+}
+
 void read_rewrites(policy::RewriteTable& table, Diagnostics& diagnostics) {
   auto parsed = parse_rewrites(default_rewrites);
   if (parsed)
@@ -140,8 +155,7 @@ Loaded build(const ConfigText& config, ListBytes lists, Diagnostics& diagnostics
   read_devices(tree, draft, diagnostics);
   read_groups(tree, draft, diagnostics);
   read_rules(tree, draft, diagnostics);
-  if (unknown_mac && !unknown_mac->value.empty())
-    find_name(draft, draft.groups, unknown_mac->value, unknown_mac->place, diagnostics);
+  read_identity_order(draft, unknown_mac, diagnostics);
   read_rewrites(draft.snapshot.rewrites, diagnostics);
   read_block_page(config.block_page, draft.snapshot.block_page, diagnostics);
 

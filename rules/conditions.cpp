@@ -99,7 +99,6 @@ class ConditionReader {
       set.interfaces.push_back(name);
     } else {
       (kinded->kind == "user" ? set.users : set.roles).push_back(name);
-      not_enforced(diagnostics_, text.place, "'" + text.value + "'", "nothing identifies users yet", kind_.must);
     }
   }
 

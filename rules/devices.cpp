@@ -1,4 +1,6 @@
-// [device]: names for MAC and IP addresses. A device has at least one of them, and no two devices share one.
+// [device]: names for MAC and IP addresses and for DHCP host names. A device has at least one of them, and no two
+// devices share one.
+#include "base/text.hpp"
 #include "rules/draft.hpp"
 #include "rules/names.hpp"
 
@@ -27,9 +29,19 @@ void read_devices(const PolicyTree& tree, Draft& draft, Diagnostics& diagnostics
 
     TableReader reader(*member, diagnostics);
     if (member->value.kind != Node::Kind::table) continue;
-    auto macs = reader.strings("mac"), addresses = reader.strings("ip");
-    std::size_t given = (macs ? macs->size() : 0) + (addresses ? addresses->size() : 0);
-    if (given == 0) error(diagnostics, member->place, "device '" + member->key + "' has neither 'mac' nor 'ip'");
+    auto macs = reader.strings("mac"), addresses = reader.strings("ip"), hostnames = reader.strings("hostname");
+    std::size_t given =
+        (macs ? macs->size() : 0) + (addresses ? addresses->size() : 0) + (hostnames ? hostnames->size() : 0);
+    if (given == 0)
+      error(diagnostics, member->place, "device '" + member->key + "' has neither 'mac' nor 'ip' nor 'hostname'");
+    for (const Text& text : hostnames.value_or(std::vector<Text>{})) {
+      std::string name = text.value;
+      for (char& c : name) c = base::to_lower(c);
+      if (name.empty())
+        error(diagnostics, text.place, "a host name is empty, expected what the device tells the DHCP server");
+      else if (taken.take("host name " + name, text, member->key, diagnostics))
+        draft.snapshot.clients.add_device_hostname(id, name);
+    }
     for (const Text& text : macs.value_or(std::vector<Text>{})) {
       auto mac = base::MacAddress::parse(text.value);
       if (!mac)

@@ -174,7 +174,6 @@ class Memberships {
         clients.add_member_user(group, name);
       else
         clients.add_member_role(group, name);
-      not_enforced(diagnostics_, text.place, "'" + text.value + "'", "nothing identifies users yet");
     } else if (kind.empty()) {
       auto prefix = parse_prefix(value);
       if (!prefix) {

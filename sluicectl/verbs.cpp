@@ -16,6 +16,7 @@
 #include "sluicectl/ca_verbs.hpp"
 #include "sluicectl/code_verbs.hpp"
 #include "sluicectl/files.hpp"
+#include "sluicectl/identity_verbs.hpp"
 #include "sluicectl/list_verbs.hpp"
 #include "sluicectl/replay_verb.hpp"
 #include "sluicectl/top_verb.hpp"
@@ -136,6 +137,9 @@ const std::vector<Verb> verbs = {
     {"grants", "", "who has been let past a warn or code rule", grants},
     {"replay", "FILE.pcap | --log ACCESS.jsonl", "what a capture or past requests would meet", replay},
     {"reload", "", "the new files go live, or nothing changes", reload},
+    {"clients", "", "who is there, how we know, and by which addresses", clients},
+    {"login", "--client ADDRESS --user NAME [--role R] [--for 8h]", "a person is behind an address from now on", login},
+    {"logout", "--client ADDRESS | --user NAME", "and is not any more", logout},
     {"status", "", "what is in force, and how it goes", status},
     {"connections", "", "what is open now", connections},
     {"top", "[--once]", "who moves how much just now, live", top},

@@ -114,5 +114,51 @@ TEST(ClientTable, PrefixesAreKeptLongestFirst) {
   EXPECT_EQ(made.identify(at("10.20.7.8")).group, lab);
 }
 
+TEST(ClientTable, TheOrderOfKindsIsTheAdminsChoice) {
+  ClientTable clients = table();
+  Sighting sighting = at("10.20.0.9");  // the printer, in tablets
+  sighting.user = "jane";
+  EXPECT_EQ(clients.identify(sighting).group, staff);
+  clients.set_order({IdentityKind::device, IdentityKind::user, IdentityKind::address});
+  EXPECT_EQ(clients.identify(sighting).group, tablets);
+  clients.set_order({IdentityKind::address});
+  EXPECT_EQ(clients.identify(sighting).group, hall);
+  EXPECT_EQ(clients.identify(sighting).user, "jane") << "known, though it does not choose";
+  clients.set_order({IdentityKind::user});
+  EXPECT_EQ(clients.identify(at("10.20.0.1")).group, default_group);
+}
+
+TEST(ClientTable, ADeviceMayBeKnownByItsHostName) {
+  ClientTable clients = table();
+  constexpr DeviceId phone{3};
+  clients.add_device_hostname(phone, "mias-phone");
+  clients.add_member(tablets, phone);
+  Sighting sighting = at("10.20.0.1");
+  sighting.hostname = "Mias-Phone";
+  Client client = clients.identify(sighting);
+  EXPECT_EQ(client.device, phone);
+  EXPECT_EQ(client.group, tablets);
+  EXPECT_EQ(client.identity, IdentitySource::dhcp);
+  EXPECT_EQ(clients.group_by_packet(sighting), hall) << "a packet does not tell";
+  sighting.mac = mac("02:00:00:00:00:01");
+  EXPECT_EQ(clients.identify(sighting).device, spare) << "a MAC is the better witness";
+  clients.set_order({IdentityKind::address});
+  sighting.mac.reset();
+  EXPECT_EQ(clients.identify(sighting).device, std::nullopt);
+}
+
+TEST(ClientTable, WhoIsInNoDeviceEntryGoesWhereUnknownMacSays) {
+  ClientTable clients = table();
+  clients.set_unknown_mac(guests);
+  Sighting sighting = at("10.20.7.1");
+  EXPECT_EQ(clients.identify(sighting).group, guests);
+  EXPECT_EQ(clients.identify(sighting).identity, IdentitySource::unknown_mac);
+  EXPECT_EQ(clients.group_by_packet(sighting), guests);
+  sighting.user = "jane";
+  EXPECT_EQ(clients.identify(sighting).group, staff) << "claimed by a log-in";
+  sighting.mac = mac("02:00:00:aa:bb:cc");
+  EXPECT_EQ(clients.group_by_packet(sighting), tablets);
+}
+
 }  // namespace
 }  // namespace policy::test

@@ -1,0 +1,36 @@
+// Who is behind each address that is known now, under the policy in force. What changes from one look to the next is
+// what others must be told of: the ruleset, which cannot know people by itself, and the running flows of an address that
+// is somebody else's now. On the gateway's main thread.
+#pragma once
+
+#include <string>
+#include <unordered_map>
+
+#include "daemon/grants.hpp"
+#include "daemon/sightings.hpp"
+#include "policy/snapshot.hpp"
+
+namespace sluiced {
+
+class People {
+ public:
+  People(Sightings& sightings, const Grants& grants) : sightings_(sightings), grants_(grants) {}
+
+  // True: an address that was known has become somebody else's, or its group another one.
+  bool look(const policy::Snapshot& snapshot);
+  const std::unordered_map<base::IpAddress, policy::Client>& all() const { return clients_; }
+  // Of an address that is not in all() too.
+  policy::Client identify(const policy::Snapshot& snapshot, const base::IpAddress& address);
+  // Lines of "ADDRESS GROUP" for MessageType::members: whose group a packet does not tell.
+  const std::string& members() const { return members_; }
+
+ private:
+  Sightings& sightings_;
+  const Grants& grants_;
+  std::uint64_t seen_version_ = 0;
+  std::string seen_policy_;
+  std::unordered_map<base::IpAddress, policy::Client> clients_;
+  std::string members_;
+};
+
+}  // namespace sluiced
