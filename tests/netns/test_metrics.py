@@ -151,13 +151,14 @@ def test_slow_ones_hold_nobody_up(sluice, lab):
 
 
 def test_a_reader_that_does_not_read_is_let_go(sluice, lab):
+    helper = sluice.role("helper")
+    before = descriptors_of(helper)
     sock = lab.gateway.socket(socket.AF_INET)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     sock.connect(("127.0.0.1", PORT))
-    helper = sluice.role("helper")
     sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-    holding = descriptors_of(helper)
-    wait_until(lambda: descriptors_of(helper) < holding, 8, "it is closed")
+    wait_until(lambda: descriptors_of(helper) > before, 3, "it is accepted")
+    wait_until(lambda: descriptors_of(helper) <= before, 8, "it is closed")
     sock.close()
 
 
