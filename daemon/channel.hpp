@@ -40,6 +40,7 @@ enum class MessageType : std::uint8_t {
   reopen_log = 22,
   answer = 23,       // text: request number, newline, reply JSON; fd instead when large
   accounting_settings = 25,  // text: daemon/accounting_settings.hpp
+  restarts = 27,             // text: a line each: role, blank, how often it was started again
   helper_peer = 24,  // fd: a channel to the helper, replacing an older one
   // supervisor -> helper
   identity_secrets = 26,  // text: where to hear of identities, and the secrets for it (identity_settings.hpp); once
@@ -59,7 +60,7 @@ enum class MessageType : std::uint8_t {
   code_used = 43,   // text: the hash of one
   usage = 44,       // text: what was counted in one interval (accounting::Batch as JSON, accounting/batch_text.hpp)
   spent = 45,       // text: what of each quota is spent (JSON); the keeper keeps it and sends all of it back
-  // helper -> keeper: somebody asks for the metrics; text: request number
+  // helper -> keeper: somebody asks for the metrics; text: request number, newline, how many clients to show
   metrics_wanted = 62,
   // helper -> supervisor: a list has a new version
   lists_changed = 60,

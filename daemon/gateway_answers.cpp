@@ -55,6 +55,12 @@ std::string seconds_in_words(std::int64_t seconds) {
   return words + std::to_string(seconds % 60) + " s";
 }
 
+Json records_of(const WorkerTotals& totals) {
+  Json records = Json::object();
+  for (std::size_t i = 0; i < record_actions.size(); ++i) records[std::string(record_actions[i])] = totals.records[i];
+  return records;
+}
+
 Reply status(const GatewayView& view, const control::Request& request) {
   Json shares;
   bool complete = ask_workers(
@@ -71,7 +77,8 @@ Reply status(const GatewayView& view, const control::Request& request) {
                  {"accept_errors", totals.accept_errors},
                  {"log_lines_lost", totals.records_lost},
                  {"bytes_up", totals.bytes_up},
-                 {"bytes_down", totals.bytes_down}};
+                 {"bytes_down", totals.bytes_down},
+                 {"records", records_of(totals)}};
         if (worker.gate() == nullptr) return;
         const GateTotals& gate = worker.gate()->totals();
         share["kernel_lane"] = {{"undecided", worker.gate()->undecided()},
@@ -106,6 +113,12 @@ Reply status(const GatewayView& view, const control::Request& request) {
           lane[key] = lane.value(key, std::uint64_t{0}) + value.get<std::uint64_t>();
     if (!view.kernel_flows->complaint().empty()) lane["trouble"] = view.kernel_flows->complaint();
   }
+
+  Json records = Json::object();
+  for (const Json& share : shares)
+    if (auto of_worker = share.find("records"); of_worker != share.end())
+      for (const auto& [action, count] : of_worker->items())
+        records[action] = records.value(action, std::uint64_t{0}) + count.get<std::uint64_t>();
 
   Json active = Json::array();
   std::string active_words;
@@ -149,6 +162,9 @@ Reply status(const GatewayView& view, const control::Request& request) {
                {"heartbeat", view.heartbeat_complaint.empty() ? "ok" : view.heartbeat_complaint},
                {"workers", view.workers.size()},
                {"shape_troubles", view.shape_troubles},
+               {"records", records},
+               {"grants", view.grants.to_json(view.now).size()},
+               {"complete", complete},  // else a worker's share is missing
                {"warnings", view.warnings}};
   std::string text = "sluice " SLUICE_VERSION ", up " + seconds_in_words(uptime) + "\n";
   text += "policy       " + view.snapshot->digest + ": " + std::to_string(view.snapshot->rules.size()) + " rules, " +

@@ -200,13 +200,15 @@ base::Result<> Supervisor::start(Role& role) {
   if (!child) return std::move(child).error();
   role.child = std::move(*child);
   role.started = loop_.now();
+  ++role.starts;
+  send_restarts();
   loop_.add(role.child->channel.fd(), EPOLLIN, &role.ear);
   if (&role == &keeper_) {
     if (live_) role.child->channel.send(MessageType::control_socket, {}, {control_.get()});
     send_log_settings();
     send_accounting_settings();
   } else if (&role == &helper_) {
-    role.child->channel.send(MessageType::policy, {}, {bundle_.config.get()});
+    role.child->channel.send(MessageType::policy, metrics_settings(), {bundle_.config.get()});
     if (!identity_sources_.empty()) role.child->channel.send(MessageType::identity_secrets, identity_sources_);
     introduce_helper();
     return base::Nothing{};
@@ -265,10 +267,10 @@ void Supervisor::tend_helper() {
     for (const rules::ListDeclaration& list :
          rules::list_declarations(*text, {options_.state, rules::shipped_lists_folder()}, ignored))
       needs_helper_ |= list.update.has_value();
-  needs_helper_ |= authority_.has_value() || has_identity_sources(settings_.identity);
+  needs_helper_ |= authority_.has_value() || has_identity_sources(settings_.identity) || !settings_.metrics.listen.empty();
   if (needs_helper_) {
     prepare_state_folder("lists", 0755);
-    if (helper_.child) helper_.child->channel.send(MessageType::policy, {}, {bundle_.config.get()});
+    if (helper_.child) helper_.child->channel.send(MessageType::policy, metrics_settings(), {bundle_.config.get()});
   } else if (helper_.child) {
     loop_.remove(helper_.child->channel.fd());
     helper_.child->channel.close();  // it ends by itself
@@ -281,6 +283,19 @@ void Supervisor::look_for_leases() {
   if (needs_helper_ || loop_.now() < leases_looked_for_ + pause) return;
   leases_looked_for_ = loop_.now();
   if (has_identity_sources(settings_.identity)) tend_helper();
+}
+
+std::string Supervisor::metrics_settings() const {
+  return settings_.metrics.listen + " " + std::to_string(settings_.metrics.clients);
+}
+
+// For the metrics alone.
+void Supervisor::send_restarts() {
+  if (!keeper_.child) return;
+  std::string text;
+  for (const Role* role : {&gateway_, &keeper_, &helper_, &signer_})
+    if (role->starts > 0) text += role->name + " " + std::to_string(role->starts - 1) + "\n";
+  keeper_.child->channel.send(MessageType::restarts, text);
 }
 
 void Supervisor::hear_helper() {

@@ -322,6 +322,8 @@ void Worker::free_the_dead() {
 }
 
 void Worker::note(const flow::AccessRecord& record) {
+  for (std::size_t i = 0; i < record_actions.size(); ++i)
+    if (record.action == record_actions[i]) ++totals_.records[i];
   if (!keep_log_) return;
   if (log_lines_.size() > most_log_waiting) {
     ++totals_.records_lost;

@@ -49,9 +49,13 @@ struct WorkerSettings {
   FlowUses* uses = nullptr;                 // who counts bytes is told here what they are for; outlives the worker
 };
 
+// Access records are counted by their action.
+inline constexpr std::array<std::string_view, 5> record_actions = {"allow", "block", "warn", "code", "abort"};
+
 struct WorkerTotals {
   std::uint64_t accepted = 0, refused_by_limit = 0, accept_errors = 0, records_lost = 0;
   std::uint64_t bytes_up = 0, bytes_down = 0;
+  std::array<std::uint64_t, record_actions.size()> records{};
 };
 
 class Worker {

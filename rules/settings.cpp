@@ -44,6 +44,7 @@ std::vector<std::string> needs_restart(const Settings& running, const Settings& 
       running.identity.leases_auto == wanted.identity.leases_auto && running.identity.leases == wanted.identity.leases;
   if (!same_leases) keys.emplace_back("identity.leases");
   compare(running.metrics.listen, wanted.metrics.listen, "metrics.listen");
+  compare(running.metrics.clients, wanted.metrics.clients, "metrics.clients");
   compare(running.dns.upstream, wanted.dns.upstream, "dns.upstream");
   compare(running.dns.block_answer, wanted.dns.block_answer, "dns.block_answer");
   return keys;

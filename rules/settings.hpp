@@ -73,6 +73,7 @@ struct Settings {
   } identity;
   struct Metrics {
     std::string listen;
+    std::uint32_t clients = 0;  // this many have series of their own
     bool operator==(const Metrics&) const = default;
   } metrics;
   struct Dns {

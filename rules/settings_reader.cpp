@@ -363,10 +363,10 @@ SettingsRead read_settings(const Node& root, Diagnostics& diagnostics) {
   section("identity", out.identity, [&](TableReader& reader, Settings::Identity& values, Diagnostics& found) {
     read_identity(reader, values, read.unknown_mac, found);
   });
-  section_of_later("metrics", out.metrics, defaults.metrics,
-                   [](TableReader& reader, Settings::Metrics& values, Diagnostics& found) {
-                     read_listen(reader, values.listen, found);
-                   });
+  section("metrics", out.metrics, [](TableReader& reader, Settings::Metrics& values, Diagnostics& found) {
+    read_listen(reader, values.listen, found);
+    values.clients = static_cast<std::uint32_t>(reader.integer("clients", 0, 1000).value_or(values.clients));
+  });
   section_of_later("dns", out.dns, defaults.dns, read_dns);
   top.finish();
   return read;

@@ -20,6 +20,7 @@
 #include "sluicectl/identity_verbs.hpp"
 #include "sluicectl/list_verbs.hpp"
 #include "sluicectl/replay_verb.hpp"
+#include "sluicectl/top_verb.hpp"
 #include "sluicectl/usage_verbs.hpp"
 
 namespace sluicectl {
@@ -147,6 +148,7 @@ const std::vector<Verb> verbs = {
     {"logout", "--client ADDRESS | --user NAME", "and is not any more", logout},
     {"status", "", "what is in force, and how it goes", status},
     {"connections", "", "what is open now", connections},
+    {"top", "[--once]", "who moves how much just now, live", top},
     {"down", "", "removes every rule of ours and stops the daemon", down},
 };
 

@@ -54,6 +54,7 @@ radius = { listen = "", clients = {}, session_timeout = "" }
 leases = "auto"
 [metrics]
 listen = ""
+clients = 0
 [dns]
 upstream = ["client"]
 block_answer = "nxdomain"
