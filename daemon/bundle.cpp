@@ -89,13 +89,14 @@ Bundle read_bundle(const std::string& directory, const std::string& state, ListS
   return make_bundle(read.text, std::move(compiled.images), diagnostics);
 }
 
-rules::Loaded open_bundle(const Bundle& bundle, rules::Diagnostics& diagnostics) {
+rules::Loaded open_bundle(const Bundle& bundle, rules::Diagnostics& diagnostics, const std::string& temporary) {
   auto config = base::sys::MappedFile::map(bundle.config.get());
   if (!config) return report_error(diagnostics, config.error().message), rules::Loaded{};
   auto lists = map(bundle.lists);
   if (!lists) return report_error(diagnostics, lists.error().message), rules::Loaded{};
   auto text = rules::unpack_config(base::as_text(config->bytes()));
   if (!text) return report_error(diagnostics, "the configuration came damaged from another role"), rules::Loaded{};
+  if (!temporary.empty()) text->temporary = {"sluicectl", temporary};
   rules::ListBytes bytes{(*lists)->image.bytes(), (*lists)->sources.bytes(), *lists};
   return rules::build(*text, std::move(bytes), diagnostics);
 }

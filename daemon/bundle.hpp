@@ -32,7 +32,7 @@ Bundle make_bundle(const rules::ConfigText& text, ListImages lists, rules::Diagn
 Bundle read_bundle(const std::string& directory, const std::string& state, ListStore& store,
                    rules::Diagnostics& diagnostics);
 
-// Settings and snapshot out of a bundle. The snapshot keeps the lists mapped.
-rules::Loaded open_bundle(const Bundle& bundle, rules::Diagnostics& diagnostics);
+// Settings and snapshot out of a bundle. The snapshot keeps the lists mapped. `temporary`: rules of ConfigText::temporary.
+rules::Loaded open_bundle(const Bundle& bundle, rules::Diagnostics& diagnostics, const std::string& temporary = {});
 
 }  // namespace sluiced

@@ -38,10 +38,10 @@ enum class MessageType : std::uint8_t {
   control_socket = 20,  // fd: the listening control socket
   log_settings = 21,    // text: "json|squid\nPATH\nLEVEL"
   reopen_log = 22,
-  answer = 23,       // text: request number, newline, reply JSON; fd instead when large
+  answer = 23,               // text: request number, newline, reply JSON; fd instead when large
   accounting_settings = 25,  // text: daemon/accounting_settings.hpp
   restarts = 27,             // text: a line each: role, blank, how often it was started again
-  helper_peer = 24,  // fd: a channel to the helper, replacing an older one
+  helper_peer = 24,          // fd: a channel to the helper, replacing an older one
   // supervisor -> helper
   identity_secrets = 26,  // text: where to hear of identities, and the secrets for it (identity_settings.hpp); once
   // keeper -> supervisor: fixed verbs, text is only the request's number
@@ -51,10 +51,11 @@ enum class MessageType : std::uint8_t {
   access_lines = 40,  // text: whole lines
   reply = 41,         // text: request number, newline, reply JSON; fd instead when large
   // keeper -> gateway, keeper -> helper (which answers with `reply`)
-  query = 50,    // text: request number, newline, request JSON
-  metrics = 53,  // keeper -> helper; text: request number, newline, the exposition
-  logins = 54,   // keeper -> gateway and back; text: all log-ins (Logins::to_text)
-  codes = 51,    // keeper -> gateway: all codes (CodeStore::for_gateway)
+  query = 50,            // text: request number, newline, request JSON
+  metrics = 53,          // keeper -> helper; text: request number, newline, the exposition
+  temporary_rules = 55,  // keeper -> gateway and back; text: all of them (TemporaryRules::to_text)
+  logins = 54,           // keeper -> gateway and back; text: all log-ins (Logins::to_text)
+  codes = 51,            // keeper -> gateway: all codes (CodeStore::for_gateway)
   // gateway -> keeper
   code_rules = 42,  // text: names of the rules that take codes, a line each
   code_used = 43,   // text: the hash of one

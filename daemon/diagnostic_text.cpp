@@ -19,6 +19,13 @@ std::string tell(const rules::Diagnostics& diagnostics) {
   return text;
 }
 
+std::string told_errors(const rules::Diagnostics& diagnostics) {
+  std::string text;
+  for (const rules::Diagnostic& each : diagnostics)
+    if (each.severity == rules::Severity::error) text += (text.empty() ? "" : "; ") + each.message;
+  return text;
+}
+
 void log_lines(std::string_view text, logging::Level level) {
   for (std::string_view line : base::split(text, '\n'))
     if (!line.empty()) logging::write(level, line);

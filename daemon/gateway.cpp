@@ -13,6 +13,7 @@
 
 #include "base/text.hpp"
 #include "daemon/bundle.hpp"
+#include "daemon/diagnostic_text.hpp"
 #include "daemon/divert.hpp"
 #include "daemon/gateway_answers.hpp"
 #include "daemon/log.hpp"
@@ -152,7 +153,13 @@ void Gateway::adopt(Message& message) {
     bundle.lists.sources = std::move(message.fds[2]);
   }
   rules::Diagnostics diagnostics;
-  rules::Loaded loaded = open_bundle(bundle, diagnostics);
+  rules::Loaded loaded = open_bundle(bundle, diagnostics, temporary_.to_toml());
+  if (!loaded.snapshot && !temporary_.empty()) {  // a group or a category that one of them names is no more
+    logging::warning("temporary rules do not fit the new policy and are left out: " + told_errors(diagnostics));
+    temporary_.forget_all();
+    diagnostics.clear();
+    loaded = open_bundle(bundle, diagnostics);
+  }
   if (!loaded.snapshot) {  // the supervisor has built the same text: this is our bug or no memory
     std::string why = "the policy could not be built";
     for (const auto& each : diagnostics) why += "; " + each.to_string();
@@ -162,6 +169,7 @@ void Gateway::adopt(Message& message) {
     return;
   }
   snapshot_ = std::move(loaded.snapshot);
+  bundle_ = std::move(bundle);
   warnings_.clear();
   for (std::string_view line : base::split(message.text, '\n'))
     if (!line.empty()) warnings_.emplace_back(line);
@@ -238,16 +246,10 @@ base::Result<> Gateway::begin(const rules::Settings& settings) {
     auto conntrack = netfilter::Conntrack::open();
     if (!conntrack) return std::move(conntrack).error().context("kernel lane");
     kernel_flows_.emplace(*labels_, std::move(*conntrack), *identification_, settings.network.lan,
-                          settings.network.mark_mask, [this](flow::CommandList notes) {
-                            workers_[0]->post([worker = workers_[0].get(), notes = std::move(notes)] {
-                              for (const flow::Command& each : notes) {
-                                if (auto* note = std::get_if<flow::Note>(&each)) worker->note(note->record);
-                                if (auto* what = std::get_if<flow::Describe>(&each)) worker->describe(*what);
-                              }
-                            });
-                          });
+                          settings.network.mark_mask, [this](flow::CommandList notes) { publish(std::move(notes)); });
   }
   begin_metering(settings);
+  begin_other_ports(settings);
   turns_.assign(count, 0);
   last_turn_.assign(count, loop_.now());
   return drop_to(*account, {CAP_NET_ADMIN}).ok() ? base::Result<>(base::Nothing{})
@@ -280,6 +282,14 @@ void Gateway::put_in_force() {
                        settings_->log.access != "off", interception_.get()};
   for (auto& worker : workers_) worker->adopt(policy);
   tend_shapes();
+  if (other_ports_) {
+    other_ports_->judge_all(snapshot_, active_, now, *settings_);
+    if (other_ports_->fd() != other_ports_fd_) {
+      if (other_ports_fd_ >= 0) loop_.remove(other_ports_fd_);
+      other_ports_fd_ = other_ports_->fd();
+      if (other_ports_fd_ >= 0) loop_.add(other_ports_fd_, EPOLLIN, &other_ports_ear_);
+    }
+  }
   if (!kernel_flows_) return;
   kernel_flows_->set_recording(policy.keep_log);
   kernel_flows_->judge_again(snapshot_, active_, now);
@@ -288,6 +298,7 @@ void Gateway::put_in_force() {
 // Flows that a grant alone allowed end with it (POLICY 9).
 void Gateway::end_grants() {
   if (!snapshot_ || draining_) return;
+  if (temporary_.forget_expired(wall_now())) (void)rebuild();  // fewer rules than were built before
   bool quota_back = quotas_.period_ended(*snapshot_, wall_now());
   if (grants_.forget_expired(wall_now()) || quota_back) put_in_force();
 }
@@ -381,6 +392,11 @@ void Gateway::hear_keeper() {
     }
     if (state != Channel::State::message) return;
     if (message.type == MessageType::query) answer(message.text);
+    if (message.type == MessageType::temporary_rules && temporary_.adopt(message.text) && snapshot_)
+      if (auto built = rebuild(); !built) {
+        logging::warning("temporary rules do not fit the policy and are left out: " + built.error().message);
+        temporary_.forget_all();
+      }
     if (message.type == MessageType::spent) quotas_.adopt(message.text);
     if (message.type == MessageType::logins && logins_)
       logins_->adopt(message.text);
@@ -419,9 +435,12 @@ void Gateway::answer(const std::string& query) {
                    people_.get(),
                    meter_.get(),
                    quotas_,
+                   temporary_,
                    logins_.get(),
                    shapes_ ? shapes_->troubles() : std::vector<std::string>{}};
-  std::string reply = answer_query(view, query.substr(line_end + 1));
+  std::string line = query.substr(line_end + 1);
+  std::optional<std::string> of_temporary = answer_temporary(line);
+  std::string reply = of_temporary ? std::move(*of_temporary) : answer_query(view, line);
   std::lock_guard lock(keeper_mutex_);
   if (keeper_) keeper_.send(MessageType::reply, number + "\n" + reply);
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/bundle.hpp"
 #include "daemon/channel.hpp"
 #include "daemon/connection_limits.hpp"
 #include "daemon/grants.hpp"
@@ -16,9 +17,11 @@
 #include "daemon/loop.hpp"
 #include "daemon/meter_driver.hpp"
 #include "daemon/options.hpp"
+#include "daemon/other_ports.hpp"
 #include "daemon/people.hpp"
 #include "daemon/shape_driver.hpp"
 #include "daemon/sightings.hpp"
+#include "daemon/temporary_rules.hpp"
 #include "daemon/worker.hpp"
 #include "netfilter/heartbeat.hpp"
 #include "rules/load.hpp"
@@ -52,6 +55,8 @@ class Gateway {
   void look_at_people();
   void begin_metering(const rules::Settings& settings);
   void meter();
+  void begin_other_ports(const rules::Settings& settings);
+  void publish(flow::CommandList notes);  // of flows that no worker has
   void tell_people();
   void put_in_force();
   void end_grants();
@@ -61,6 +66,10 @@ class Gateway {
   bool workers_live();
   void start_draining();
   void answer(const std::string& query);
+  // `allow`, `block`, and taking them back; nullopt: another verb.
+  std::optional<std::string> answer_temporary(const std::string& line);
+  // The policy once more, with the temporary rules of now. The error is what does not fit.
+  base::Result<> rebuild();
   bool send_lines(const std::string& lines);
   [[noreturn]] void give_up(const std::string& why);
 
@@ -69,7 +78,7 @@ class Gateway {
   Channel supervisor_;
   std::mutex keeper_mutex_;  // workers send lines, the main thread answers
   Channel keeper_;
-  Ear supervisor_ear_, keeper_ear_, neighbor_ear_, meter_ear_, signer_ear_, helper_ear_;
+  Ear supervisor_ear_, keeper_ear_, neighbor_ear_, meter_ear_, other_ports_ear_, signer_ear_, helper_ear_;
 
   std::optional<rules::Settings> settings_;
   std::shared_ptr<const policy::Snapshot> snapshot_;
@@ -81,11 +90,15 @@ class Gateway {
   std::optional<netfilter::Heartbeat> heartbeat_;
   std::unique_ptr<Sightings> sightings_;
   Grants grants_;
+  Bundle bundle_;  // what snapshot_ was made of
+  TemporaryRules temporary_;
   Quotas quotas_;
   std::optional<Identification> identification_;
   FlowUses uses_;
   base::sys::UniqueFd baselines_file_;
   std::unique_ptr<MeterDriver> meter_;
+  std::unique_ptr<OtherPorts> other_ports_;
+  int other_ports_fd_ = -1;
   std::unique_ptr<People> people_;
   std::unique_ptr<Logins> logins_;
   std::string early_logins_;                    // came before the first policy

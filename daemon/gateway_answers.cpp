@@ -190,8 +190,8 @@ Reply status(const GatewayView& view, const control::Request& request) {
             std::to_string(accounting["bytes_down"].get<std::uint64_t>()) + " down by " +
             std::to_string(accounting["clients"].get<std::size_t>()) + " clients, " +
             std::to_string(accounting["conntrack_entries"].get<std::size_t>()) + " connections in the kernel's table\n";
-    if (auto lost = accounting["events_lost"].get<std::size_t>(); lost != 0)
-      text += "accounting   the ends of " + std::to_string(lost) + " connections were missed\n";
+    if (auto missed = accounting["events_lost"].get<std::size_t>(); missed != 0)
+      text += "accounting   the ends of " + std::to_string(missed) + " connections were missed\n";
     if (accounting.contains("trouble")) text += "accounting   " + accounting["trouble"].get<std::string>() + "\n";
   }
   if (!interception.is_null())
@@ -312,8 +312,17 @@ Reply grants(const GatewayView& view) {
                   std::to_string(each["until"].get<std::int64_t>() -
                                  std::chrono::floor<std::chrono::seconds>(view.now).time_since_epoch().count()) +
                   " s left\n";
-  if (all.empty()) reply.text = "nobody has been let past a warn or code rule\n";
-  reply.data = {{"grants", std::move(all)}};
+  Json rules = view.temporary.to_json(view.now);
+  for (const Json& each : rules)
+    reply.text += "'" + each["name"].get<std::string>() + "'  " + each["client"].get<std::string>() + "  " +
+                  (each["to"].get<std::string>().empty() ? "everything" : each["to"].get<std::string>()) + "  by " +
+                  each["by"].get<std::string>() + ", " +
+                  std::to_string(each["until"].get<std::int64_t>() -
+                                 std::chrono::floor<std::chrono::seconds>(view.now).time_since_epoch().count()) +
+                  " s left\n";
+  if (all.empty() && rules.empty())
+    reply.text = "nobody has been let past a warn or code rule, and nothing is allowed or blocked for a while\n";
+  reply.data = {{"grants", std::move(all)}, {"temporary", std::move(rules)}};
   return reply;
 }
 

@@ -11,6 +11,7 @@
 #include "daemon/meter_driver.hpp"
 #include "daemon/people.hpp"
 #include "daemon/sightings.hpp"
+#include "daemon/temporary_rules.hpp"
 #include "daemon/worker.hpp"
 #include "rules/settings.hpp"
 
@@ -34,6 +35,7 @@ struct GatewayView {
   People* people;                        // null: there is no policy yet
   MeterDriver* meter;                    // null: nothing is counted
   const Quotas& quotas;
+  const TemporaryRules& temporary;
   Logins* logins;
   std::vector<std::string> shape_troubles;  // what is not limited although it should be
 };

@@ -96,4 +96,23 @@ void Gateway::meter() {
   if (spent) put_in_force();
 }
 
+// --- what no lane looks at
+
+void Gateway::begin_other_ports(const rules::Settings& settings) {
+  auto opened = OtherPorts::open(settings, *identification_, uses_,
+                                 [this](flow::CommandList notes) { publish(std::move(notes)); });
+  if (!opened) return logging::error("rules hold on [network].ports only: " + opened.error().message);
+  other_ports_ = std::move(*opened);
+  other_ports_ear_.hear = [this] { other_ports_->hear(); };
+}
+
+void Gateway::publish(flow::CommandList notes) {
+  workers_[0]->post([worker = workers_[0].get(), notes = std::move(notes)] {
+    for (const flow::Command& each : notes) {
+      if (auto* note = std::get_if<flow::Note>(&each)) worker->note(note->record);
+      if (auto* what = std::get_if<flow::Describe>(&each)) worker->describe(*what);
+    }
+  });
+}
+
 }  // namespace sluiced

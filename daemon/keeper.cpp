@@ -45,7 +45,8 @@ Keeper::Keeper(const Options& options)
       codes_(options.state + "/codes"),
       learned_(options.state + "/learned"),
       logins_(options.state + "/logins/logins.json"),
-      quotas_(options.state + "/quotas/quotas.json") {}
+      quotas_(options.state + "/quotas/quotas.json"),
+      temporary_rules_(options.state + "/grants/temporary.json") {}
 
 int Keeper::run() {
   supervisor_ear_.hear = [this] { hear_supervisor(); };
@@ -88,6 +89,7 @@ void Keeper::hear_supervisor() {
         send_codes();
         send_learned();
         gateway_.send(MessageType::logins, logins_.text());
+        gateway_.send(MessageType::temporary_rules, temporary_rules_.text());
         gateway_.send(MessageType::spent, spent_.empty() ? quotas_.text() : spent_);
         break;
       case MessageType::helper_peer:
@@ -142,6 +144,7 @@ void Keeper::hear_gateway() {
     if (message.type == MessageType::usage) usage_.take(message.text);
     if (message.type == MessageType::code_used) codes_.used(message.text);
     if (message.type == MessageType::spent) spent_ = message.text;
+    if (message.type == MessageType::temporary_rules) temporary_rules_.write(message.text);
     if (message.type == MessageType::logins) logins_.write(message.text);
     if (message.type == MessageType::learned_news) learned_.learn(message.text);
     if (message.type != MessageType::code_rules) continue;
@@ -270,7 +273,8 @@ void Keeper::ask(Peer& peer) {
     passed_on = supervisor_.send(MessageType::down, number);
   } else if (request->verb == "status" || request->verb == "connections" || request->verb == "explain" ||
              request->verb == "grants" || request->verb == "clients" || request->verb == "top" ||
-             request->verb == "quotas" || request->verb == "login" || request->verb == "logout") {
+             request->verb == "quotas" || request->verb == "allow" || request->verb == "block" ||
+             request->verb == "grants revoke" || request->verb == "login" || request->verb == "logout") {
     request->args["who"] = who_asks(peer.fd.get());
     if (request->verb == "status") {
       request->args["log_lines_lost"] = std::to_string(log_.lost());

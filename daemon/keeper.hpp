@@ -69,7 +69,7 @@ class Keeper {
   CodeStore codes_;
   LearnedStore learned_;
   UsageKeeper usage_;
-  KeptText logins_, quotas_;
+  KeptText logins_, quotas_, temporary_rules_;
   std::string spent_;  // of quotas, as the gateway told last
   std::vector<std::string> code_rules_;
   std::string list_trouble_;  // lines for `status`

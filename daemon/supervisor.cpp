@@ -86,6 +86,7 @@ base::Result<> Supervisor::begin() {
   prepare_state_folder("identities", 0700);
   prepare_state_folder("logins", 0700);
   prepare_state_folder("quotas", 0700);
+  prepare_state_folder("grants", 0700);
   for (const std::string& warning : warnings_about_this_host(settings_)) logging::warning(warning);
 
   sigset_t watched;
@@ -267,7 +268,8 @@ void Supervisor::tend_helper() {
     for (const rules::ListDeclaration& list :
          rules::list_declarations(*text, {options_.state, rules::shipped_lists_folder()}, ignored))
       needs_helper_ |= list.update.has_value();
-  needs_helper_ |= authority_.has_value() || has_identity_sources(settings_.identity) || !settings_.metrics.listen.empty();
+  needs_helper_ |=
+      authority_.has_value() || has_identity_sources(settings_.identity) || !settings_.metrics.listen.empty();
   if (needs_helper_) {
     prepare_state_folder("lists", 0755);
     if (helper_.child) helper_.child->channel.send(MessageType::policy, metrics_settings(), {bundle_.config.get()});

@@ -222,7 +222,8 @@ class Renderer {
 
     chain("FWD");
     rule("-m conntrack --ctstate UNTRACKED -m comment --comment \"keeps reassembly on\"");
-    if (used.empty() && !gated_) return;
+    if (running_ && !gated_) rule(is_connmark(Mark::blocked) + " -g SLUICE_REFUSE");
+    if (used.empty() && !gated_) return running_ ? refuse() : void();
     if (gated_) {
       if (running_) rule(gate_mark("mark") + " -g SLUICE_JUDGED");
       rule("-p tcp " + is_connmark(Mark::done) + " -m tcp ! --tcp-flags SYN,ACK SYN -j RETURN");

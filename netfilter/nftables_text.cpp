@@ -254,6 +254,7 @@ class Renderer {
     chain("forwarded");
     rule("type filter hook forward priority filter - 5; policy accept;");
     rule("ct state untracked comment \"keeps reassembly on\"");
+    if (running_ && !(acts && gated_)) rule(is_mark("ct mark", Mark::blocked) + " goto refuse");
     if (acts) {
       if (looks) rule(plan_.queues.native ? is_gate_mark("meta mark") + " goto judged" : not_from_the_gate);
       if (gated_) {
@@ -268,9 +269,10 @@ class Renderer {
       dispatch("refuse", verdicts);
     }
     end();
-    if (!acts) return;
+    if (!acts && !running_) return;
 
-    for (const Treatment& treatment : used) treat(treatment);
+    if (acts)
+      for (const Treatment& treatment : used) treat(treatment);
     chain("refuse");
     rule("meta l4proto tcp reject with tcp reset");
     rule("reject with icmpx type port-unreachable");

@@ -55,6 +55,43 @@ Verdict decide(const Snapshot& snapshot, const Facts& facts) noexcept {
   return walk.verdict();
 }
 
+namespace {
+
+bool names_something(const std::optional<ToSet>& set) {
+  return set && (!set->hosts.empty() || !set->urls.empty() || !set->regexes.empty());
+}
+
+// Tags stay: a list may hold the address. But that none holds it does not say that the name is in none.
+bool needs_name(const Rule& rule) {
+  const Conditions& c = rule.conditions;
+  bool of_a_request = c.method || c.not_method || c.response_type || c.not_response_type || c.user_agent ||
+                      c.not_user_agent || c.larger_than;
+  bool only_names = names_something(c.to) && c.to->tags.empty() && c.to->prefixes.empty();
+  return c.no_name || only_names || names_something(c.not_to) || (c.not_to && !c.not_to->tags.empty()) || of_a_request;
+}
+
+}  // namespace
+
+Verdict decide_without_names(const Snapshot& snapshot, const Facts& facts) noexcept {
+  TagSet held = held_tags(snapshot.index, facts);
+  Walk walk(facts, held);
+  for (const Rule& rule : snapshot.rules) {
+    if (needs_name(rule))
+      walk.skip();
+    else
+      walk.step(rule);
+    if (walk.ended()) break;
+  }
+  return walk.verdict();
+}
+
+bool refuses_without_names(const Snapshot& snapshot) {
+  return std::any_of(snapshot.rules.begin(), snapshot.rules.end(), [](const Rule& rule) {
+    bool by_address = !rule.conditions.to || rule.conditions.to->hosts.empty() || !rule.conditions.to->prefixes.empty();
+    return rule.action != Action::allow && !rule.shadow && !needs_name(rule) && by_address;
+  });
+}
+
 Judgement Walk::step(const Rule& rule) {
   RuleId id{next_++};
   Judgement judgement = judge_.judge(rule);

@@ -25,4 +25,10 @@ namespace policy {
 
 Verdict decide(const Snapshot& snapshot, const Facts& facts) noexcept;
 
+// Of a connection that no name can be seen of (POLICY 8): rules that need one, and those that hold for want of one, are
+// passed over.
+Verdict decide_without_names(const Snapshot& snapshot, const Facts& facts) noexcept;
+// Whether that can ever be a refusal, or a quota that must be counted.
+bool refuses_without_names(const Snapshot& snapshot);
+
 }  // namespace policy

@@ -129,6 +129,8 @@ std::string_view to_string(Tier tier) {
   switch (tier) {
     case Tier::must:
       return "must";
+    case Tier::temporary:
+      return "temporary";
     case Tier::normal:
       return "normal";
     case Tier::fallback:

@@ -16,7 +16,8 @@
 
 namespace policy {
 
-enum class Tier { must, normal, fallback };  // `fallback` is written `tier = "default"`
+// `temporary`: by `sluicectl allow|block`, in no file. `fallback` is written `tier = "default"`.
+enum class Tier { must, temporary, normal, fallback };
 enum class Action { allow, block, warn, code, quota };
 
 // How much of something a person may have in a day or a week, over all devices (POLICY 12). One of the two is set.

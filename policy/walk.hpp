@@ -16,6 +16,7 @@ class Walk {
 
   // The next rule, in walking order. Once the walk has ended the verdict stays; the rule is only judged.
   Judgement step(const Rule& rule);
+  void skip() { ++next_; }  // a rule that does not matter
   bool ended() const { return ended_; }
   // After the last step, or as soon as the walk has ended.
   Verdict verdict() const;

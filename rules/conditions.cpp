@@ -46,7 +46,6 @@ class ConditionReader {
     both("method", c.method, c.not_method, &ConditionReader::method);
     both("response_type", c.response_type, c.not_response_type, &ConditionReader::response_type);
     both("user_agent", c.user_agent, c.not_user_agent, &ConditionReader::user_agent);
-    if (c.port && kind_.refuses) ports_that_are_not_seen();
     larger_than();
     no_name();
     conditions_of_later();
@@ -213,23 +212,6 @@ class ConditionReader {
         error(diagnostics_, text.place, range.error().message);
     }
     return ranges;
-  }
-
-  // POLICY 8 wants such rules on every port and protocol; this build sees TCP to the http and tls ports.
-  void ports_that_are_not_seen() {
-    const Settings::Network& network = draft_.settings.network;
-    std::vector<Text> texts = reader_.strings("port").value_or(std::vector<Text>{});
-    for (const Text& text : texts) {
-      auto range = parse_port(text.value);
-      if (!range) continue;
-      auto inside = [&](std::uint16_t port) { return port >= range->first && port <= range->last; };
-      bool seen =
-          range->protocol == base::IpProtocol::tcp && (std::any_of(network.http.begin(), network.http.end(), inside) ||
-                                                       std::any_of(network.tls.begin(), network.tls.end(), inside));
-      if (!seen)
-        not_enforced(diagnostics_, text.place, "port '" + text.value + "'",
-                     "only TCP to [network].ports http and tls is judged", kind_.must);
-    }
   }
 
   policy::ScheduleSet when(const std::vector<Text>& texts) {

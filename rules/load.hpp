@@ -33,6 +33,9 @@ struct ConfigText {
   SourceFile sluice;               // sluice.toml
   std::vector<SourceFile> policy;  // policy.toml, then policy.d/*.toml in name order
   SourceFile block_page;           // templates/block.html; an empty path: the built-in page
+  // [[rule]]s made by `sluicectl allow|block`; an empty path: none. They do not travel with the files (pack_config) and
+  // are not in the digest.
+  SourceFile temporary;
   SourceFile zone;                 // the TZ database's file (TZif bytes) of the policy's zone, or the system's
 };
 

@@ -64,12 +64,19 @@ class Gatherer {
 
 PolicyTree gather_policy(const ConfigText& config, Diagnostics& diagnostics) {
   PolicyTree tree;
-  tree.files.reserve(config.policy.size());  // nodes are pointed at
+  tree.files.reserve(config.policy.size() + 1);  // nodes are pointed at
   Gatherer gatherer(tree, diagnostics);
   for (const SourceFile& source : config.policy) {
     const TomlFile& file = tree.files.emplace_back(parse_toml(source, diagnostics));
     tree.whole = tree.whole && file.whole;
     gatherer.gather(file.root);
+  }
+  if (!config.temporary.path.empty()) {
+    const TomlFile& file = tree.files.emplace_back(parse_toml(config.temporary, diagnostics));
+    std::size_t of_files = tree.rules.size();
+    gatherer.gather(file.root);
+    tree.temporary_rules.assign(tree.rules.begin() + static_cast<std::ptrdiff_t>(of_files), tree.rules.end());
+    tree.rules.resize(of_files);
   }
   return tree;
 }

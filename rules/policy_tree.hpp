@@ -13,7 +13,7 @@ struct PolicyTree {
   std::optional<Text> zone;
   bool shipped_lists = true;  // false: the shipped categories are left out
   std::vector<const Member*> lists, devices, groups, schedules;
-  std::vector<const Node*> rules;  // tables
+  std::vector<const Node*> rules, temporary_rules;  // tables
   bool whole = true;               // false: a file did not parse, so that a name that is missing may stand in it
 };
 

@@ -216,16 +216,15 @@ void read_rules(const PolicyTree& tree, Draft& draft, Diagnostics& diagnostics) 
     order.check(*table);
     if (auto rule = RuleReader(*table, draft, diagnostics).read()) rules.push_back({std::move(*rule), table->place});
   }
+  for (const Node* table : tree.temporary_rules)
+    if (auto rule = RuleReader(*table, draft, diagnostics).read()) {
+      rule->tier = policy::Tier::temporary;
+      rules.push_back({std::move(*rule), table->place});
+    }
   std::stable_sort(rules.begin(), rules.end(),
                    [](const Placed& a, const Placed& b) { return a.rule.tier < b.rule.tier; });
 
   check_tls(rules, tree, draft, diagnostics);
-  for (const auto& [rule, place] : rules) {
-    if (rule.action == policy::Action::allow || rule.shadow || needs_name(rule.conditions)) continue;
-    not_enforced(diagnostics, place, "a block of every port and protocol",
-                 "rule '" + rule.name + "', and others like it, hold for TCP to [network].ports http and tls only");
-    break;
-  }
   for (std::size_t later = 0; later < rules.size(); ++later)
     for (std::size_t earlier = 0; earlier < later; ++earlier) {
       const policy::Rule& first = rules[earlier].rule;

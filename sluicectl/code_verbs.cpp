@@ -30,8 +30,41 @@ int code(const Arguments& arguments) {
 }
 
 int grants(const Arguments& arguments) {
-  if (!arguments.operands.empty()) return usage_error("grants takes no operands");
-  return ask_daemon(arguments, {"grants", {}});
+  const auto& operands = arguments.operands;
+  if (operands.empty()) return ask_daemon(arguments, {"grants", {}});
+  if (operands[0] != "revoke" || operands.size() != 2)
+    return usage_error("usage: sluicectl grants | grants revoke NAME");
+  return ask_daemon(arguments, {"grants revoke", {{"name", operands[1]}}});
+}
+
+namespace {
+
+int for_a_while(const Arguments& arguments, const char* verb) {
+  auto given = [&](const char* key) {
+    auto found = arguments.options.find(key);
+    return found == arguments.options.end() ? std::string{} : found->second;
+  };
+  auto seconds = rules::parse_duration(given("for"));
+  if (!arguments.operands.empty() || given("client").empty() || !seconds)
+    return usage_error(std::string("usage: sluicectl ") + verb +
+                       " --client ADDRESS|device:NAME|user:NAME|GROUP [--to HOST|URL|category:NAME] --for 30m");
+  return ask_daemon(
+      arguments,
+      {verb, {{"client", given("client")}, {"to", given("to")}, {"seconds", std::to_string(seconds->count())}}});
+}
+
+}  // namespace
+
+int allow(const Arguments& arguments) {
+  return for_a_while(arguments, "allow");
+}
+int block(const Arguments& arguments) {
+  return for_a_while(arguments, "block");
+}
+
+int quotas(const Arguments& arguments) {
+  if (!arguments.operands.empty()) return usage_error("quotas takes no operands");
+  return ask_daemon(arguments, {"quotas", {}});
 }
 
 }  // namespace sluicectl
