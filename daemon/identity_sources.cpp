@@ -75,14 +75,29 @@ void IdentitySources::tend() {
   if (leases_ && leases_->look(now.monotonic)) tell_in(news_wait);
   if (server_) {
     if (!socket_ && now.monotonic >= open_again_) open_socket();
-    if (sessions_.expire(now.monotonic)) {
-      tell_in(news_wait);
-      save_at_ = std::min(save_at_, saved_ + news_saved);
-    }
+    if (sessions_.expire(now.monotonic)) note_change();
     tell_refusals();
     if (now.monotonic >= save_at_) save();
   }
   if (tell_at_ && now.monotonic >= *tell_at_) tell_gateway();
+  answer_those_that_wait();
+}
+
+void IdentitySources::note_change() {
+  untold_ = unkept_ = true;
+  tell_in(news_wait);
+  save_at_ = std::min(save_at_, saved_ + news_saved);
+}
+
+void IdentitySources::note_refresh() {
+  base::Duration shortest = settings_->session_timeout.value_or(30min) / 3;  // the gateway ends it by what it was told
+  tell_in(std::min(refreshed_wait, shortest));
+  save_at_ = std::min(save_at_, saved_ + std::min(refreshed_saved, shortest));
+}
+
+void IdentitySources::answer_those_that_wait() {
+  if (untold_ || unkept_) return;
+  for (const Waiting& each : std::exchange(waiting_, {})) socket_->send(each.peer, each.bytes);
 }
 
 // --- RADIUS
@@ -107,16 +122,10 @@ void IdentitySources::hear_radius() {
     auto datagram = socket_->receive();
     if (!datagram) return;
     auto outcome = server_->receive(datagram->source, datagram->bytes, now);
-    if (outcome.effect == Effect::changed) {
-      tell_in(news_wait);
-      save_at_ = std::min(save_at_, saved_ + news_saved);
-    } else if (outcome.effect == Effect::refreshed) {
-      tell_in(refreshed_wait);
-      save_at_ = std::min(save_at_, saved_ + refreshed_saved);
-    }
+    if (outcome.effect == Effect::changed) note_change();
+    if (outcome.effect == Effect::refreshed) note_refresh();
     if (outcome.answer.empty()) continue;
-    bool gateway_knows = outcome.effect != Effect::changed && waiting_.empty();
-    if (gateway_knows)
+    if (!untold_ && !unkept_)
       socket_->send(datagram->peer, outcome.answer);
     else if (waiting_.size() < most_waiting)
       waiting_.push_back({datagram->peer, std::move(outcome.answer)});
@@ -147,7 +156,7 @@ void IdentitySources::tell_gateway() {
     return;
   }
   tell_at_.reset();
-  for (const Waiting& each : std::exchange(waiting_, {})) socket_->send(each.peer, each.bytes);
+  untold_ = false;
 }
 
 // --- over a restart
@@ -164,6 +173,7 @@ void IdentitySources::load() {
 void IdentitySources::save() {
   saved_ = monotonic_now();
   save_at_ = base::Monotonic::max();
+  unkept_ = false;  // or it cannot be: nobody waits for a full disk
   std::string path = folder_ + "/sessions.json", temporary = path + ".new", text = sessions_.to_text(moment());
   base::sys::UniqueFd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   std::string_view rest = text;

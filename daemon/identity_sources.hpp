@@ -2,9 +2,9 @@
 // gateway all of what they say (identity_text.hpp), each time that it has changed, and anew to each new gateway. Bytes of
 // strangers are parsed here, where there is no privilege.
 //
-// A NAS is answered when the gateway has been told: until then it asks again. Who only lasts longer is told of later.
-// Sessions are kept in STATE/identities/sessions.json: written at most once a second, at most once a minute for those that
-// only last longer.
+// A NAS is answered when the gateway has been told and the disk has it: until then it asks again, and a Stop that has
+// been answered is not forgotten. Who only lasts longer is told of later, and answered at once. Sessions are kept in
+// STATE/identities/sessions.json: written at most once a second, at most once a minute for those that only last longer.
 #pragma once
 
 #include <functional>
@@ -35,13 +35,16 @@ class IdentitySources {
     std::function<void()> hear;
     void ready(std::uint32_t) override { hear(); }
   };
-  struct Waiting {  // an answer, until the gateway knows
+  struct Waiting {  // an answer, until gateway and disk know
     RadiusSocket::Peer peer;
     std::string bytes;
   };
   void open_socket();
   void hear_radius();
   void tell_in(base::Duration delay);
+  void note_change();   // somebody is somewhere else
+  void note_refresh();  // somebody stays for longer
+  void answer_those_that_wait();
   void tell_gateway();
   void tell_refusals();
   void load();
@@ -59,6 +62,7 @@ class IdentitySources {
   std::optional<LeaseFiles> leases_;
   std::vector<Waiting> waiting_;
   std::optional<base::Monotonic> tell_at_;
+  bool untold_ = false, unkept_ = false;  // a change
   base::Monotonic open_again_{}, say_refusals_{}, saved_{}, save_at_ = base::Monotonic::max();
   base::Duration clock_offset_{};  // wall less monotonic: it jumps when somebody sets the clock
   bool open_was_said_ = false, save_was_said_ = false;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <tuple>
 
 #include "base/sys/unique_fd.hpp"
@@ -18,7 +19,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr base::Duration longest_change = 1s;  // a file that changes all the time is read all the same
-constexpr int most_tries = 8;                  // looks; two seconds of them
+constexpr base::Duration cut_patience = 2s;    // a server that writes is done long before
 
 // Kea writes on into a new file while it cleans up what it had: both count (its ADMIN guide, "lease file cleanup").
 std::vector<std::string> parts_of(const std::string& path) {
@@ -91,7 +92,8 @@ bool LeaseFiles::look_at(File& file, base::Monotonic now) {
   State state = state_of(file.path);
   bool is_still = state == file.seen;
   file.seen = state;
-  if (state == file.read && file.tries == 0) {
+  bool looked_cut = file.cut_since != base::Monotonic{};
+  if (state == file.read && !looked_cut) {
     file.changing_since = {};
     return false;
   }
@@ -99,10 +101,10 @@ bool LeaseFiles::look_at(File& file, base::Monotonic now) {
   bool at_once = file.read == State{};  // the first time: nobody has anything to lose
   if (!is_still && !at_once && now - file.changing_since < longest_change) return false;
   file.changing_since = {};
-  return read(file);
+  return read(file, now);
 }
 
-bool LeaseFiles::read(File& file) {
+bool LeaseFiles::read(File& file, base::Monotonic now) {
   State before = state_of(file.path);
   std::string text;
   int error = 0;
@@ -114,21 +116,21 @@ bool LeaseFiles::read(File& file) {
   if (error != 0 && error != ENOENT) {
     say_once(file, std::string("cannot be read: ") + std::strerror(error));
     file.read = before;
-    file.tries = 0;
+    file.cut_since = {};
     return false;  // what it said last holds, each lease until its end
   }
   auto parsed = proto::dhcp::parse_leases(text);
   bool looks_cut = before.exists && (parsed.cut || (text.empty() && !file.leases.empty()));
-  file.tries = looks_cut && file.tries < most_tries ? file.tries + 1 : 0;
+  if (looks_cut && file.cut_since == base::Monotonic{}) file.cut_since = now;
+  bool is_believed = !looks_cut || now - file.cut_since >= cut_patience;
+  if (is_believed) file.cut_since = {};
   file.read = before;
-  if (looks_cut && file.tries > 0) {
-    for (const proto::dhcp::Lease& old : file.leases) {
-      bool is_there = std::any_of(parsed.leases.begin(), parsed.leases.end(),
-                                  [&](const proto::dhcp::Lease& each) { return each.address == old.address; });
-      if (!is_there) parsed.leases.push_back(old);
-    }
-    std::sort(parsed.leases.begin(), parsed.leases.end(),
-              [](const auto& a, const auto& b) { return a.address < b.address; });
+  if (!is_believed) {
+    std::vector<proto::dhcp::Lease> both;  // of an address that is in both, what is read now
+    std::set_union(parsed.leases.begin(), parsed.leases.end(), file.leases.begin(), file.leases.end(),
+                   std::back_inserter(both),
+                   [](const auto& one, const auto& other) { return one.address < other.address; });
+    parsed.leases = std::move(both);
   } else if (parsed.skipped > 0) {
     say_once(file, "has " + plural(parsed.skipped, "line") + " that cannot be understood");
   } else {

@@ -2,7 +2,7 @@
 //
 // A file is read when its time, size or inode has changed and has then been still for one look, or for a second in any
 // case: servers write in place. One that looks cut (it ends inside a line, or has become empty) keeps the leases that it
-// does not have any more, and is read again at the next looks; after some of them it is believed.
+// does not have any more, and is read again at the next looks; after two seconds it is believed.
 #pragma once
 
 #include <sys/stat.h>
@@ -42,13 +42,13 @@ class LeaseFiles {
     std::string path;
     State read, seen;  // as it was when it was read; at the last look
     base::Monotonic changing_since{};
-    int tries = 0;  // of reading it whole
+    base::Monotonic cut_since{};  // zero: it does not look cut, or has been believed
     bool said = false;
     std::vector<proto::dhcp::Lease> leases;
   };
   static State state_of(const std::string& path);
   bool look_at(File& file, base::Monotonic now);
-  bool read(File& file);
+  bool read(File& file, base::Monotonic now);
   void say_once(File& file, const std::string& what);
 
   std::vector<File> files_;

@@ -19,15 +19,13 @@ void Sightings::refresh() {
 }
 
 policy::Sighting Sightings::look_up(const base::IpAddress& address, const std::string& interface) {
-  base::WallTime now = wall_now();
-  auto look = [&] {
+  // Also where somebody is known already: the kernel may have learned since that it is somebody else, and a lease that
+  // still tells of the one before would hide it.
+  refresh();
+  policy::Sighting sighting;
+  {
     std::shared_lock lock(mutex_);
-    return identities_.look_up(address, now);
-  };
-  policy::Sighting sighting = look();
-  if (!sighting.mac) {
-    refresh();
-    sighting = look();
+    sighting = identities_.look_up(address, wall_now());
   }
   if (!interface.empty()) sighting.interface = interface;
   return sighting;

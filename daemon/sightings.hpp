@@ -1,7 +1,7 @@
 // What the gateway knows of who is behind its clients' addresses (policy/identities.hpp): the kernel's neighbour table
 // as it changes, leases and RADIUS sessions as the helper tells them, log-ins. Shared by all workers. A client's first
-// packet makes the kernel learn its MAC before we can accept the connection, so an address without one reads the pending
-// netlink news once more and is then final.
+// packet makes the kernel learn its MAC before we can accept the connection, so each answer reads the pending netlink news
+// first (one system call that finds nothing, as a rule), and is then final.
 #pragma once
 
 #include <mutex>
@@ -20,7 +20,7 @@ class Sightings {
   explicit Sightings(std::optional<netfilter::NeighborWatch> watch) : watch_(std::move(watch)) {}
 
   int fd() const { return watch_ ? watch_->fd() : -1; }
-  void refresh();  // when fd() is readable, and on a miss
+  void refresh();  // when fd() is readable, and before each answer
   // Everything known of an address. `interface`: where its connection came in, if there is one.
   policy::Sighting look_up(const base::IpAddress& address, const std::string& interface = {});
   base::WallTime since(const base::IpAddress& address) const;

@@ -104,9 +104,16 @@ std::optional<base::MacAddress> parse_mac(std::string_view text) {
   return mac_at(bytes, 0);
 }
 
-void replace_all(std::string& text, std::string_view what, std::string_view with) {
-  for (std::size_t at = 0; (at = text.find(what, at)) != text.npos; at += with.size())
-    text.replace(at, what.size(), with);
+// Kea's only escape is of the comma (its CSVFile::escape).
+std::string without_escapes(std::string_view field) {
+  constexpr std::string_view comma = "&#x2c";
+  std::string text;
+  for (std::size_t at = 0; at < field.size();) {
+    bool escaped = field.substr(at).starts_with(comma);
+    text += escaped ? ',' : field[at];
+    at += escaped ? comma.size() : 1;
+  }
+  return text;
 }
 
 class Reader {
@@ -337,8 +344,7 @@ class Reader {
       lease.mac = mac_of_duid(*duid);
     }
     if (auto mac = parse_mac(field("hwaddr").value_or(""))) lease.mac = mac;
-    std::string host(field("hostname").value_or(""));
-    replace_all(host, "&#x2c", ",");
+    std::string host = without_escapes(field("hostname").value_or(""));
     if (host.ends_with('.')) host.pop_back();
     lease.hostname = fit_hostname(host);
     if (*state != 0 || *lifetime == 0)

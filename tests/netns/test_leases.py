@@ -94,7 +94,7 @@ def test_half_a_file_takes_nothing_away(lab, fresh):
     everybody = [f"device-{n}" for n in range(1, 6)]
     wait_until(lambda: names() == everybody, 5, "all are known")
     for _ in range(3):
-        path.write_text("".join(lines)[:100])
+        path.write_text("".join(lines)[:110])  # in the third line
         time.sleep(0.5)
         assert names() == everybody
         path.write_text("".join(lines))

@@ -112,6 +112,7 @@ def test_ipv6_and_the_device_behind_it(lab, radius):
     wait_user(sluice, lab.alice["v6"], "alice")
     assert fetch(lab.alice, lab.origin["v6"], "http://files.test/").blocked
     assert account(lab.inner, "Start", "2", to=to, User_Name="bob", Framed_IPv6_Prefix=f"{lab.bob['v6']}/128")
+    assert fetch(lab.bob, lab.origin["v6"], "http://files.test/").allowed  # a prefix names no address to show
     wait_user(sluice, lab.bob["v6"], "bob")
     # v4 through the same socket, from a NAS that is no client.
     assert not account(lab.inner, "Start", "3", timeout=1, User_Name="mallory", Framed_IP_Address=lab.bob["v4"])
