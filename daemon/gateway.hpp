@@ -14,8 +14,10 @@
 #include "daemon/kernel_flows.hpp"
 #include "daemon/logins.hpp"
 #include "daemon/loop.hpp"
+#include "daemon/meter_driver.hpp"
 #include "daemon/options.hpp"
 #include "daemon/people.hpp"
+#include "daemon/shape_driver.hpp"
 #include "daemon/sightings.hpp"
 #include "daemon/worker.hpp"
 #include "netfilter/heartbeat.hpp"
@@ -48,9 +50,12 @@ class Gateway {
   void meet_helper(Channel helper);
   void hear_helper();
   void look_at_people();
+  void begin_metering(const rules::Settings& settings);
+  void meter();
   void tell_people();
   void put_in_force();
   void end_grants();
+  void tend_shapes();
   void look_at_the_clock();
   void beat();
   bool workers_live();
@@ -64,7 +69,7 @@ class Gateway {
   Channel supervisor_;
   std::mutex keeper_mutex_;  // workers send lines, the main thread answers
   Channel keeper_;
-  Ear supervisor_ear_, keeper_ear_, neighbor_ear_, signer_ear_, helper_ear_;
+  Ear supervisor_ear_, keeper_ear_, neighbor_ear_, meter_ear_, signer_ear_, helper_ear_;
 
   std::optional<rules::Settings> settings_;
   std::shared_ptr<const policy::Snapshot> snapshot_;
@@ -76,6 +81,11 @@ class Gateway {
   std::optional<netfilter::Heartbeat> heartbeat_;
   std::unique_ptr<Sightings> sightings_;
   Grants grants_;
+  Quotas quotas_;
+  std::optional<Identification> identification_;
+  FlowUses uses_;
+  base::sys::UniqueFd baselines_file_;
+  std::unique_ptr<MeterDriver> meter_;
   std::unique_ptr<People> people_;
   std::unique_ptr<Logins> logins_;
   std::string early_logins_;                    // came before the first policy
@@ -90,6 +100,7 @@ class Gateway {
   std::optional<KernelLane> kernel_lane_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::optional<KernelFlows> kernel_flows_;
+  std::optional<ShapeDriver> shapes_;
   std::vector<std::uint64_t> turns_;
   std::vector<base::Monotonic> last_turn_;
   std::string heartbeat_complaint_;

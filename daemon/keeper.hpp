@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "control/metrics.hpp"
 #include "control/protocol.hpp"
 #include "daemon/access_log.hpp"
 #include "daemon/channel.hpp"
@@ -44,8 +46,12 @@ class Keeper {
   void hear_supervisor();
   void hear_gateway();
   void hear_helper();
+  void begin_metrics(const std::string& wanted);
+  bool metrics_answer(std::uint64_t number, const std::string& line);
+  void finish_metrics();
   void send_codes();
   void send_learned();
+  void keep_quotas();
   void accept_peer();
   void peer_ready(Peer& peer);
   void ask(Peer& peer);
@@ -63,11 +69,21 @@ class Keeper {
   CodeStore codes_;
   LearnedStore learned_;
   UsageKeeper usage_;
-  KeptText logins_;
+  KeptText logins_, quotas_;
+  std::string spent_;  // of quotas, as the gateway told last
   std::vector<std::string> code_rules_;
   std::string list_trouble_;  // lines for `status`
   std::map<std::uint64_t, std::unique_ptr<Peer>> peers_;
   std::uint64_t next_number_ = 1;
+  control::Json restarts_ = control::Json::object();
+  // The helper's question, and ours to the gateway on its behalf: 0 is answered, or was not asked.
+  struct Metrics {
+    std::string number;
+    std::uint64_t status = 0, top = 0;
+    base::Monotonic since{};
+    control::MetricsInput input;
+  };
+  std::optional<Metrics> metrics_;
 };
 
 }  // namespace sluiced

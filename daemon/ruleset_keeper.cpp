@@ -10,6 +10,7 @@
 #include "daemon/log.hpp"
 #include "daemon/loop.hpp"
 #include "netfilter/foreign_rules.hpp"
+#include "netfilter/shaper.hpp"
 
 namespace sluiced {
 namespace {
@@ -208,6 +209,7 @@ void RulesetKeeper::finish(bool leave_nothing) {
     auto closed = netfilter::apply(backend_, plan_, RulesetState::closed);
     if (!closed) logging::error("ruleset: " + closed.error().message);
   }
+  if (auto removed = netfilter::remove_shapes(); !removed) logging::error(removed.error().message);
   (void)netfilter::remove_policy_route();
 }
 

@@ -23,7 +23,9 @@
 #include "daemon/accounting_settings.hpp"
 #include "daemon/diagnostic_text.hpp"
 #include "daemon/flow_labels.hpp"
+#include "daemon/identity_settings.hpp"
 #include "daemon/log.hpp"
+#include "daemon/meter_baselines.hpp"
 #include "daemon/notify.hpp"
 
 namespace sluiced {
@@ -78,7 +80,12 @@ base::Result<> Supervisor::begin() {
   prepare_state_folder("codes", 0700);
   prepare_state_folder("learned", 0700);
   prepare_usage_folder();
+  auto identities = read_identity_settings(settings_.identity);
+  if (!identities) return std::move(identities).error();
+  identity_sources_ = to_text(*identities);
+  prepare_state_folder("identities", 0700);
   prepare_state_folder("logins", 0700);
+  prepare_state_folder("quotas", 0700);
   for (const std::string& warning : warnings_about_this_host(settings_)) logging::warning(warning);
 
   sigset_t watched;
@@ -98,6 +105,11 @@ base::Result<> Supervisor::begin() {
     if (!labels) return std::move(labels).error();
     labels_ = std::move(*labels);
   }
+  auto baselines = MeterBaselines::open(options_.run + "/meter");
+  if (baselines)
+    baselines_ = std::move(*baselines);
+  else
+    logging::warning(baselines.error().message + ": what flows while the gateway restarts is not accounted");
   route_ear_.hear = [this] { ruleset_.hear(); };
   loop_.add(ruleset_.fd(), EPOLLIN, &route_ear_);
   gateway_.ear.hear = [this] { hear_gateway(); };
@@ -188,13 +200,16 @@ base::Result<> Supervisor::start(Role& role) {
   if (!child) return std::move(child).error();
   role.child = std::move(*child);
   role.started = loop_.now();
+  ++role.starts;
+  send_restarts();
   loop_.add(role.child->channel.fd(), EPOLLIN, &role.ear);
   if (&role == &keeper_) {
     if (live_) role.child->channel.send(MessageType::control_socket, {}, {control_.get()});
     send_log_settings();
     send_accounting_settings();
   } else if (&role == &helper_) {
-    role.child->channel.send(MessageType::policy, {}, {bundle_.config.get()});
+    role.child->channel.send(MessageType::policy, metrics_settings(), {bundle_.config.get()});
+    if (!identity_sources_.empty()) role.child->channel.send(MessageType::identity_secrets, identity_sources_);
     introduce_helper();
     return base::Nothing{};
   } else if (&role == &signer_) {
@@ -204,6 +219,7 @@ base::Result<> Supervisor::start(Role& role) {
   } else {
     gateway_alive_ = loop_.now();
     send_kernel_lane();
+    if (baselines_) role.child->channel.send(MessageType::baselines, {}, {baselines_.get()});
     if (authority_) role.child->channel.send(MessageType::authorities, authority_->text, {authority_->trust.get()});
     send_policy();
     introduce_signer();
@@ -232,7 +248,7 @@ void Supervisor::introduce_helper() {
     other.child->channel.send(there, {}, {pair->second.fd()});
   };
   connect(keeper_, MessageType::peer, MessageType::helper_peer);
-  if (authority_) connect(gateway_, MessageType::gateway_peer, MessageType::helper_for_gateway);
+  connect(gateway_, MessageType::gateway_peer, MessageType::helper_for_gateway);
 }
 
 bool Supervisor::is_needed(const Role& role) const {
@@ -251,15 +267,35 @@ void Supervisor::tend_helper() {
     for (const rules::ListDeclaration& list :
          rules::list_declarations(*text, {options_.state, rules::shipped_lists_folder()}, ignored))
       needs_helper_ |= list.update.has_value();
-  needs_helper_ |= authority_.has_value();
+  needs_helper_ |= authority_.has_value() || has_identity_sources(settings_.identity) || !settings_.metrics.listen.empty();
   if (needs_helper_) {
     prepare_state_folder("lists", 0755);
-    if (helper_.child) helper_.child->channel.send(MessageType::policy, {}, {bundle_.config.get()});
+    if (helper_.child) helper_.child->channel.send(MessageType::policy, metrics_settings(), {bundle_.config.get()});
   } else if (helper_.child) {
     loop_.remove(helper_.child->channel.fd());
     helper_.child->channel.close();  // it ends by itself
     if (keeper_.child) keeper_.child->channel.send(MessageType::helper_peer);
   }
+}
+
+void Supervisor::look_for_leases() {
+  constexpr base::Duration pause = 5s;
+  if (needs_helper_ || loop_.now() < leases_looked_for_ + pause) return;
+  leases_looked_for_ = loop_.now();
+  if (has_identity_sources(settings_.identity)) tend_helper();
+}
+
+std::string Supervisor::metrics_settings() const {
+  return settings_.metrics.listen + " " + std::to_string(settings_.metrics.clients);
+}
+
+// For the metrics alone.
+void Supervisor::send_restarts() {
+  if (!keeper_.child) return;
+  std::string text;
+  for (const Role* role : {&gateway_, &keeper_, &helper_, &signer_})
+    if (role->starts > 0) text += role->name + " " + std::to_string(role->starts - 1) + "\n";
+  keeper_.child->channel.send(MessageType::restarts, text);
 }
 
 void Supervisor::hear_helper() {
@@ -435,6 +471,7 @@ void Supervisor::tend() {
     if (gone || now > stop_by_ + 2s) loop_.stop();
     return;
   }
+  look_for_leases();
   for (Role* role : {&keeper_, &gateway_, &helper_, &signer_}) {
     if (role->child || now < role->start_again || !is_needed(*role)) continue;
     auto started = start(*role);

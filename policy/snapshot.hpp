@@ -34,6 +34,15 @@ struct NameSet {
   std::vector<base::DomainName> hosts;
 };
 
+// How fast a group's traffic may be. Rates are of whole frames, in bits a second.
+enum class ShapePer { user, device, address, group };
+struct Shape {
+  std::uint64_t down = 0, up = 0;              // 0: no limit
+  std::uint64_t down_burst = 0, up_burst = 0;  // bytes that pass at once after a silence; 0: the kernel side's default
+  ShapePer per = ShapePer::user;
+  bool limits() const { return down != 0 || up != 0; }
+};
+
 // A group as POLICY has it; keys this build does not enforce are not here (loading warned about them).
 struct Group {
   std::string name;
@@ -45,6 +54,7 @@ struct Group {
   QuicMode quic = QuicMode::policy;
   IfDown if_down = IfDown::open;
   LogDetail log = LogDetail::domain;
+  Shape shape;
 
   // Asked of origins by rewriting requests (rewrite.hpp).
   bool safe_search = false;

@@ -7,7 +7,7 @@
 #include "rules/names.hpp"
 #include "rules/near_match.hpp"
 #include "rules/rewrites.hpp"
-#include "rules/units.hpp"
+#include "rules/shape.hpp"
 
 namespace rules {
 namespace {
@@ -35,6 +35,7 @@ class GroupReader {
                                                        {"url", policy::LogDetail::url}})
                     .value_or(group.log);
     read_rewriting(reader_, group, diagnostics_);
+    if (const Member* shape = reader_.find("shape")) group.shape = read_shape(*shape, diagnostics_);
     later_keys();
     reader_.find("members");  // read_members has it
     reader_.finish();
@@ -89,15 +90,6 @@ class GroupReader {
   void later_keys() {
     later_choice("dns", {"off", "observe", "force"}, "off", "DNS is left alone");
     later_choice("forged_name", {"off", "log", "block"}, "off", "names are not compared with DNS answers");
-    if (const Member* shape = reader_.find("shape")) {
-      TableReader limits(*shape, diagnostics_);
-      for (const char* key : {"down", "up"})
-        if (auto rate = limits.string(key); rate && !parse_rate(rate->value))
-          error(diagnostics_, rate->place, "'" + rate->value + "' is not a rate, expected \"20Mbit\"");
-      limits.choice<int>("per", {{"user", 0}, {"device", 1}, {"address", 2}, {"group", 3}});
-      limits.finish();
-      later("shape", "bandwidth is not limited");
-    }
   }
 
   void add_name(policy::NameSet& set, const Text& text) {

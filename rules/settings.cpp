@@ -37,9 +37,14 @@ std::vector<std::string> needs_restart(const Settings& running, const Settings& 
   compare(running.identity.order, wanted.identity.order, "identity.order");
   compare(running.identity.unknown_mac, wanted.identity.unknown_mac, "identity.unknown_mac");
   bool same_radius = running.identity.radius_listen == wanted.identity.radius_listen &&
-                     running.identity.radius_clients == wanted.identity.radius_clients;
+                     running.identity.radius_clients == wanted.identity.radius_clients &&
+                     running.identity.radius_session_timeout == wanted.identity.radius_session_timeout;
   if (!same_radius) keys.emplace_back("identity.radius");
+  bool same_leases =
+      running.identity.leases_auto == wanted.identity.leases_auto && running.identity.leases == wanted.identity.leases;
+  if (!same_leases) keys.emplace_back("identity.leases");
   compare(running.metrics.listen, wanted.metrics.listen, "metrics.listen");
+  compare(running.metrics.clients, wanted.metrics.clients, "metrics.clients");
   compare(running.dns.upstream, wanted.dns.upstream, "dns.upstream");
   compare(running.dns.block_answer, wanted.dns.block_answer, "dns.block_answer");
   return keys;

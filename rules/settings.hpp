@@ -66,10 +66,14 @@ struct Settings {
     std::string unknown_mac;  // a group, or empty: by address
     std::string radius_listen;
     std::vector<std::pair<base::IpAddress, std::string>> radius_clients;  // with the file of their secret
+    std::chrono::seconds radius_session_timeout{0};  // without a word of a session it ends; 0: told by its Interims
+    bool leases_auto = true;                         // the usual lease files that are there
+    std::vector<std::string> leases;                 // if not leases_auto
     bool operator==(const Identity&) const = default;
   } identity;
   struct Metrics {
     std::string listen;
+    std::uint32_t clients = 0;  // this many have series of their own
     bool operator==(const Metrics&) const = default;
   } metrics;
   struct Dns {

@@ -258,7 +258,34 @@ void read_radius(const Member& member, Settings::Identity& out, Diagnostics& dia
       if (address) out.radius_clients.emplace_back(*address, file);
     }
   }
+  if (auto timeout = reader.string("session_timeout"); timeout && !timeout->value.empty()) {
+    auto duration = parse_duration(timeout->value);
+    if (!duration || *duration <= std::chrono::seconds(0) || *duration > std::chrono::hours(24 * 30))
+      error(diagnostics, timeout->place,
+            "'session_timeout' is '" + timeout->value + "', expected a time up to \"30d\" such as \"30m\"");
+    else
+      out.radius_session_timeout = *duration;
+  }
+  if (!out.radius_listen.empty() && out.radius_clients.empty())
+    error(diagnostics, member.value.place, "'listen' without 'clients': nobody could say anything to RADIUS");
+  if (out.radius_listen.empty() && !out.radius_clients.empty())
+    error(diagnostics, member.value.place, "'clients' without 'listen': nothing would hear these RADIUS clients");
   reader.finish();
+}
+
+// "auto", "off", or absolute paths.
+void read_leases(TableReader& reader, Settings::Identity& out, Diagnostics& diagnostics) {
+  auto texts = reader.strings("leases");
+  if (!texts || (texts->size() == 1 && texts->front().value == "auto")) return;
+  out.leases_auto = false;
+  if (texts->size() == 1 && texts->front().value == "off") return;
+  for (const Text& text : *texts) {
+    if (text.value.starts_with('/') && text.value.find('\n') == text.value.npos)
+      out.leases.push_back(text.value);
+    else
+      error(diagnostics, text.place,
+            "'leases' is '" + text.value + "', expected \"auto\", \"off\" or absolute paths of lease files");
+  }
 }
 
 void read_identity(TableReader& reader, Settings::Identity& out, std::optional<Text>& unknown_mac,
@@ -278,6 +305,7 @@ void read_identity(TableReader& reader, Settings::Identity& out, std::optional<T
   unknown_mac = reader.string("unknown_mac");
   if (unknown_mac) out.unknown_mac = unknown_mac->value;
   if (const Member* radius = reader.find("radius")) read_radius(*radius, out, diagnostics);
+  read_leases(reader, out, diagnostics);
 }
 
 void read_dns(TableReader& reader, Settings::Dns& out, Diagnostics& diagnostics) {
@@ -332,14 +360,13 @@ SettingsRead read_settings(const Node& root, Diagnostics& diagnostics) {
   section("accounting", out.accounting, read_accounting);
   section("tls_intercept", out.tls_intercept, read_tls_intercept);
   section("portal", out.portal, read_portal);
-  section_of_later("identity", out.identity, defaults.identity,
-                   [&](TableReader& reader, Settings::Identity& values, Diagnostics& found) {
-                     read_identity(reader, values, read.unknown_mac, found);
-                   });
-  section_of_later("metrics", out.metrics, defaults.metrics,
-                   [](TableReader& reader, Settings::Metrics& values, Diagnostics& found) {
-                     read_listen(reader, values.listen, found);
-                   });
+  section("identity", out.identity, [&](TableReader& reader, Settings::Identity& values, Diagnostics& found) {
+    read_identity(reader, values, read.unknown_mac, found);
+  });
+  section("metrics", out.metrics, [](TableReader& reader, Settings::Metrics& values, Diagnostics& found) {
+    read_listen(reader, values.listen, found);
+    values.clients = static_cast<std::uint32_t>(reader.integer("clients", 0, 1000).value_or(values.clients));
+  });
   section_of_later("dns", out.dns, defaults.dns, read_dns);
   top.finish();
   return read;

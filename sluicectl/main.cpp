@@ -64,14 +64,6 @@ int main(int argc, char** argv) {
                                    {"to", required_argument, nullptr, of_a_verb},
                                    {"minutes", required_argument, nullptr, of_a_verb},
                                    {"next", no_argument, nullptr, of_a_verb},
-                                   {"by", required_argument, nullptr, of_a_verb},
-                                   {"since", required_argument, nullptr, of_a_verb},
-                                   {"until", required_argument, nullptr, of_a_verb},
-                                   {"user", required_argument, nullptr, of_a_verb},
-                                   {"device", required_argument, nullptr, of_a_verb},
-                                   {"group", required_argument, nullptr, of_a_verb},
-                                   {"limit", required_argument, nullptr, of_a_verb},
-                                   {"csv", no_argument, nullptr, of_a_verb},
                                    {nullptr, 0, nullptr, 0}};
   Arguments arguments;
   int which = 0;

@@ -11,6 +11,7 @@
 #include "control/explain.hpp"
 #include "netfilter/backend.hpp"
 #include "netfilter/policy_route.hpp"
+#include "netfilter/shaper.hpp"
 #include "rules/load.hpp"
 #include "sluicectl/answer.hpp"
 #include "sluicectl/ca_verbs.hpp"
@@ -19,6 +20,7 @@
 #include "sluicectl/identity_verbs.hpp"
 #include "sluicectl/list_verbs.hpp"
 #include "sluicectl/replay_verb.hpp"
+#include "sluicectl/top_verb.hpp"
 #include "sluicectl/usage_verbs.hpp"
 
 namespace sluicectl {
@@ -116,8 +118,10 @@ int down(const Arguments& arguments) {
   }
   auto removed = netfilter::remove_all();
   auto routes = netfilter::remove_policy_route();
-  if (!removed || !routes) {
-    std::fprintf(stderr, "sluicectl: %s\n", (!removed ? removed : routes).error().message.c_str());
+  auto shapes = netfilter::remove_shapes();
+  for (const auto* each : {&removed, &routes, &shapes}) {
+    if (*each) continue;
+    std::fprintf(stderr, "sluicectl: %s\n", each->error().message.c_str());
     return exit_no;
   }
   return print(
@@ -144,6 +148,7 @@ const std::vector<Verb> verbs = {
     {"logout", "--client ADDRESS | --user NAME", "and is not any more", logout},
     {"status", "", "what is in force, and how it goes", status},
     {"connections", "", "what is open now", connections},
+    {"top", "[--once]", "who moves how much just now, live", top},
     {"down", "", "removes every rule of ours and stops the daemon", down},
 };
 

@@ -55,6 +55,20 @@ INSTANTIATE_TEST_SUITE_P(
          "policy.toml:6:13: error: 'microsoft' is an integer, expected an array of strings\n"
          "policy.toml:7:21: error: 'school.example' is not a directory ID, expected "
          "\"72f988bf-86f1-41af-91ab-2d7cd011db47\"\n"},
+        {"[group.a]\nshape = { down = '20', up = '1kbit', per = 'head', burst = 'long', brust = 1 }\n",
+         "policy.toml:6:18: error: '20' is not a rate, expected \"20Mbit\"\n"
+         "policy.toml:6:29: error: '1kbit' is not from 64kbit to 100Gbit\n"
+         "policy.toml:6:44: error: unknown value 'head', expected \"user\", \"device\", \"address\" or \"group\"\n"
+         "policy.toml:6:60: error: 'long' is no burst, expected a time at the rate (\"2s\") or a size (\"5MB\")\n"
+         "policy.toml:6:68: error: unknown key 'brust', did you mean 'burst'? Expected one of burst, down, per or "
+         "up\n"},
+        {"[group.a]\nshape = { per = 'user' }\n",
+         "policy.toml:6:1: error: 'shape' limits nothing: it needs down or up\n"},
+        {"[group.a]\nshape = { down = '1Mbit', up = '100Mbit', burst = '8MB' }\n",
+         "policy.toml:6:53: error: '8MB' is more than a minute of the rate\n"},
+        {"[group.a]\nshape = { down = '1Mbit', burst = '2m' }\n",
+         "policy.toml:6:36: error: '2m' is more than a minute of the rate\n"},
+        {"[group.a]\nshape = '20Mbit'\n", "policy.toml:6:9: error: 'shape' is a string, expected a table\n"},
         {"group.a = 3\n", "policy.toml:5:11: error: 'a' is an integer, expected a table\n"},
         {"[rule]\nname = 'x'\n", "policy.toml:5:1: error: 'rule' is a table, expected [[rule]] with double brackets\n"},
         {"x = [1,\n", "policy.toml:5:9: error: encountered end-of-file\n"},

@@ -69,6 +69,27 @@ TEST(PolicyMeaning, GroupsHaveTheirDocumentedDefaults) {
   EXPECT_EQ(a.log, policy::LogDetail::domain);
 }
 
+TEST(PolicyMeaning, ShapesInBitsAndBytes) {
+  auto outcome = load(
+      "[group.a]\nshape = { down = '20Mbit', up = '5Mbit', per = 'group', burst = '2s' }\n"
+      "[group.b]\nshape = { up = '64kbit', burst = '3 kB' }\n");
+  ASSERT_TRUE(outcome.loaded.snapshot) << outcome.said;
+  EXPECT_EQ(outcome.said, "");
+  const auto& groups = outcome.loaded.snapshot->groups;
+  EXPECT_FALSE(groups[0].shape.limits());
+  const policy::Shape& a = groups[1].shape;
+  EXPECT_EQ(a.down, 20'000'000u);
+  EXPECT_EQ(a.up, 5'000'000u);
+  EXPECT_EQ(a.down_burst, 5'000'000u);
+  EXPECT_EQ(a.up_burst, 1'250'000u);
+  EXPECT_EQ(a.per, policy::ShapePer::group);
+  const policy::Shape& b = groups[2].shape;
+  EXPECT_EQ(b.down, 0u);
+  EXPECT_EQ(b.down_burst, 0u) << "no limit, no burst";
+  EXPECT_EQ(b.up_burst, 3000u);
+  EXPECT_EQ(b.per, policy::ShapePer::user);
+}
+
 TEST(PolicyMeaning, MembersReachTheClientTable) {
   auto snapshot = load(
                       "device.tv = { mac = '02:00:00:aa:bb:cc', ip = ['10.0.0.9', 'fd00::9'] }\n"

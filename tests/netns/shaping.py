@@ -1,0 +1,172 @@
+"""For the tests of `shape`: policies, and transfers whose rate is measured.
+
+Rates are measured by what arrives in the steady part of a transfer of some seconds. The limit counts whole frames: of 20
+Mbit/s, TCP's payload is 95.6 % (IPv4) or 94.3 % (IPv6), which the 10 % allow for.
+"""
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+
+from client import trusting
+from lab import FAMILIES, address
+from namespace import family_of
+from origin import Peer
+
+MBIT = 1_000_000
+SKIP, STEADY = 1.5, 2.5  # seconds: of the start (burst, slow start), and measured
+PLAIN = 7000             # no port of ours: not judged at all
+
+SHAPED = """
+zone = "UTC"
+[device]
+alice = {{ ip = ["10.20.0.2", "fd00:20::2"] }}
+bob = {{ ip = ["10.20.0.3", "fd00:20::3"] }}
+[group.shaped]
+members = ["device:alice", "device:bob"]
+shape = {{ {} }}
+"""
+EACH = SHAPED.format('down = "20Mbit", up = "8Mbit", per = "user"')
+TOGETHER = SHAPED.format('down = "20Mbit", up = "8Mbit", per = "group"')
+UNSHAPED = SHAPED.replace("shape = {{ {} }}\n", "").replace("{{", "{").replace("}}", "}")
+
+
+class Meter:
+    """Counts bytes as they come, from several threads."""
+
+    def __init__(self):
+        self.bytes = 0
+        self._lock = threading.Lock()
+
+    def add(self, count: int):
+        with self._lock:
+            self.bytes += count
+
+    def rate(self, skip: float = SKIP, over: float = STEADY) -> float:
+        """Mbit/s from now on, after `skip` seconds."""
+        return measure(self, skip=skip, over=over)[0]
+
+
+@contextlib.contextmanager
+def threads(*works):
+    running = [threading.Thread(target=_quietly, args=(work,), daemon=True) for work in works]
+    for thread in running:
+        thread.start()
+    yield
+    for thread in running:
+        thread.join(5)
+
+
+def _quietly(work):
+    with contextlib.suppress(OSError, ValueError):
+        work()
+
+
+def drain(sock, meter: Meter):
+    while data := sock.recv(65536):
+        meter.add(len(data))
+
+
+def pour(sock):
+    block = bytes(65536)
+    while True:
+        sock.sendall(block)
+
+
+@contextlib.contextmanager
+def origins(lab):
+    """Every origin address pours on PLAIN, and reads on PLAIN + 1, into what this gives."""
+    sunk = Meter()
+    with contextlib.ExitStack() as open_peers:
+        for family in FAMILIES:
+            for port, handler in ((PLAIN, pour), (PLAIN + 1, lambda sock: drain(sock, sunk))):
+                open_peers.enter_context(Peer(lab.origin.namespace, lab.origin[family], port, handler))
+        yield sunk
+
+
+@contextlib.contextmanager
+def download(host, target: str, how: str, connections: int = 1):
+    """Bytes from the origin in the proxy lane (http), the kernel lane (https), or past both (tcp)."""
+    meter, socks = Meter(), []
+    for _ in range(connections):
+        sock = host.connect(target, {"http": 80, "https": 443, "tcp": PLAIN}[how], timeout=20)
+        if how == "https":
+            sock = trusting(names_checked=False).wrap_socket(sock, server_hostname="www.allowed.test")
+        if how != "tcp":
+            sock.sendall(b"GET /big HTTP/1.1\r\nHost: www.allowed.test\r\n\r\n")
+        socks.append(sock)
+    with threads(*(lambda sock=sock: drain(sock, meter) for sock in socks)):
+        yield meter
+        for sock in socks:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+def measure(*meters: Meter, skip: float = SKIP, over: float = STEADY) -> list[float]:
+    """The rate of each, in the same time."""
+    time.sleep(skip)
+    begin, before = time.monotonic(), [meter.bytes for meter in meters]
+    time.sleep(over)
+    took = time.monotonic() - begin
+    return [(meter.bytes - was) * 8 / took / MBIT for meter, was in zip(meters, before)]
+
+
+class UdpFlood:
+    """`rate` Mbit/s of datagrams from one host to another, by a small program of its own: Python's threads share one lock.
+    The meter counts what arrives."""
+
+    SENDER = ("import socket,sys,time\n"
+              "s=socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET,socket.SOCK_DGRAM)\n"
+              "s.connect((sys.argv[1],int(sys.argv[2])));p=b'u'*1200;n=0;t=time.monotonic()\n"
+              "while True:\n"
+              "  try: s.send(p)\n"
+              "  except OSError: pass\n"
+              "  n+=1\n"
+              "  d=n*9600/float(sys.argv[3])/1e6-(time.monotonic()-t)\n"
+              "  if d>0.002: time.sleep(d)\n")
+
+    def __init__(self, source, target, family: str, rate: int, port: int = 9000):
+        self.source, self.rate, self.port = source, rate, port
+        self.to, self.target = target[family], target
+        self.meter = Meter()
+
+    def __enter__(self) -> Meter:
+        self.sock = self.target.namespace.socket(family_of(self.to), socket.SOCK_DGRAM)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self.sock.settimeout(0.3)
+        self.sock.bind((self.to, self.port))
+        self.over = False
+        self.thread = threading.Thread(target=self._count, daemon=True)
+        self.thread.start()
+        self.sender = self.source.namespace.popen("python3", "-c", self.SENDER, self.to, str(self.port), str(self.rate))
+        return self.meter
+
+    def _count(self):
+        while not self.over:
+            with contextlib.suppress(TimeoutError):
+                self.meter.add(len(self.sock.recv(2048)))
+
+    def __exit__(self, *_):
+        self.sender.kill()
+        self.sender.wait()
+        self.over = True
+        self.thread.join(2)
+        self.sock.close()
+
+
+def tc(lab, *words: str) -> str:
+    return lab.gateway.run("tc", *words, check=False).stdout
+
+
+def meet(lab, *hosts):
+    """The first packets of each client, and the time it may take until its limit holds."""
+    for host in hosts or (lab.alice, lab.bob):
+        for family in FAMILIES:
+            host.run("ping", "-c1", "-W1", address(host.network, 1, family))
+    time.sleep(1.3)
+
+
+def close_to(rate: float, wanted: float) -> bool:
+    return wanted * 0.9 <= rate <= wanted * 1.02

@@ -1,0 +1,111 @@
+"""`shape`: a rate holds each way, whatever carries the bytes."""
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+
+import pytest
+
+from lab import address
+from namespace import wait_until
+from origin import Peer
+from shaping import EACH, Meter, PLAIN, UdpFlood, close_to, download, drain, measure, meet, origins, pour, threads
+from sluice import Sluice
+
+TCP_SETTLES = 2.5  # seconds: BBR, which has measured the path without a queue, overshoots for so long
+
+
+@pytest.fixture(scope="module")
+def sunk(lab):
+    with origins(lab) as sunk:
+        yield sunk
+
+
+@pytest.fixture(scope="module")
+def each(lab, built, sunk):
+    with Sluice(lab, EACH) as sluice:
+        meet(lab)
+        yield sluice
+
+
+@pytest.mark.parametrize("how", ["http", "https", "tcp"])
+def test_download_by_tcp(lab, each, family, how):
+    with download(lab.alice, lab.origin[family], how) as meter:
+        rate = meter.rate()
+    assert close_to(rate, 20), rate
+
+
+def test_download_by_udp(lab, each, family):
+    with UdpFlood(lab.origin, lab.alice, family, 60) as meter:
+        rate = meter.rate()
+    assert close_to(rate, 20), rate
+
+
+def test_upload_by_tcp(lab, each, sunk, family):
+    with lab.alice.connect(lab.origin[family], PLAIN + 1, timeout=20) as sock, threads(lambda: pour(sock)):
+        rate = sunk.rate(TCP_SETTLES)
+        sock.shutdown(socket.SHUT_RDWR)
+    assert close_to(rate, 8), rate
+
+
+def test_upload_through_the_proxy(lab, each, family):
+    """What the origin's side takes is what left the client, after the queues have filled."""
+    received = Meter()
+    with Peer(lab.peer.namespace, lab.peer[family], 80, lambda sock: drain(sock, received)), \
+            lab.alice.connect(lab.peer[family], 80, timeout=20) as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: www.allowed.test\r\nContent-Length: 1000000000\r\n\r\n")
+        with threads(lambda: pour(sock)):
+            rate = received.rate(TCP_SETTLES)
+            sock.shutdown(socket.SHUT_RDWR)
+    assert close_to(rate, 8), rate
+
+
+def test_upload_by_udp(lab, each, family):
+    with UdpFlood(lab.alice, lab.origin, family, 30) as meter:
+        rate = meter.rate()
+    assert close_to(rate, 8), rate
+
+
+def test_both_families_of_a_device_have_one_rate(lab, each):
+    with download(lab.alice, lab.origin["v4"], "tcp") as four, download(lab.alice, lab.origin["v6"], "tcp") as six:
+        rate = sum(measure(four, six))
+    assert close_to(rate, 20), rate
+
+
+def test_two_people_have_their_own(lab, each):
+    with download(lab.alice, lab.origin["v4"], "https") as alice, download(lab.bob, lab.origin["v4"], "https") as bob:
+        rates = measure(alice, bob)
+    assert all(close_to(rate, 20) for rate in rates), rates
+
+
+def test_who_has_no_shape_is_not_slowed(lab, each, family):
+    with download(lab.guest, lab.origin[family], "tcp") as meter:
+        rate = meter.rate()
+    assert rate > 200, rate
+
+
+def test_a_full_line_leaves_room_for_neighbour_discovery(lab, each):
+    """Two of three packets of the flood are dropped, and so would be two of three answers."""
+    gateway = address("lan", 1, "v6")
+    with UdpFlood(lab.origin, lab.alice, "v6", 60):
+        time.sleep(0.5)
+        for _ in range(8):
+            lab.alice.run("ip", "-6", "neigh", "flush", "dev", "eth0")
+            ping = lab.alice.namespace.popen("ping", "-c1", "-W1", gateway, stdout=subprocess.DEVNULL)
+            wait_until(lambda: "lladdr" in lab.alice.run("ip", "-6", "neigh", "show", gateway).stdout, 0.7,
+                       "the gateway's hardware address")
+            ping.wait(3)
+
+
+def test_a_full_line_leaves_room_for_dhcp(lab, each):
+    with UdpFlood(lab.origin, lab.alice, "v4", 60):
+        client = lab.alice.namespace.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        server = lab.gateway.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        client.settimeout(0.5)
+        client.bind((lab.alice["v4"], 68))
+        server.bind(("", 67))
+        time.sleep(0.5)
+        for number in range(20):
+            server.sendto(b"%d" % number, (lab.alice["v4"], 68))
+            assert client.recv(10) == b"%d" % number

@@ -1,0 +1,141 @@
+"""`shape`: shares within a group, changes while bytes flow, what is left behind, and others' things."""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+
+import pytest
+
+from namespace import wait_until
+from shaping import EACH, SHAPED, TOGETHER, UNSHAPED, UdpFlood, close_to, download, measure, meet, origins, tc
+
+
+@pytest.fixture(scope="module")
+def sunk(lab):
+    with origins(lab) as sunk:
+        yield sunk
+
+
+# --- a shared rate
+
+@pytest.mark.parametrize("flood", [False, True], ids=["8 connections against 1", "a flood of datagrams against TCP"])
+def test_people_of_a_group_share_fairly(lab, fresh, sunk, flood):
+    fresh(TOGETHER)
+    meet(lab)
+    greedy = UdpFlood(lab.origin, lab.bob, "v4", 60) if flood else download(lab.bob, lab.origin["v4"], "https", 8)
+    with greedy as bob, download(lab.alice, lab.origin["v4"], "https") as alice:
+        a, b = measure(alice, bob, skip=1.5)
+    assert close_to(a + b, 20), (a, b)
+    assert 0.4 <= a / (a + b) <= 0.6, (a, b)
+
+
+def test_who_is_alone_has_the_whole_rate(lab, fresh, sunk):
+    fresh(TOGETHER)
+    meet(lab)
+    with download(lab.alice, lab.origin["v4"], "tcp") as meter:
+        rate = meter.rate()
+    assert close_to(rate, 20), rate
+
+
+# --- change
+
+def test_a_reload_changes_the_rate_of_running_flows(lab, fresh, sunk):
+    sluice = fresh(UNSHAPED)
+    meet(lab)
+    with download(lab.alice, lab.origin["v4"], "https") as meter:
+        assert meter.rate(0.5, 1) > 100
+        sluice.reload(EACH)
+        rate = meter.rate(1.5)
+        assert close_to(rate, 20), rate
+        sluice.reload(EACH.replace("20Mbit", "5Mbit"))
+        rate = meter.rate(1.5)
+        assert close_to(rate, 5), rate
+        assert sluice.ctl_json("status")["shape_troubles"] == []
+        sluice.reload(UNSHAPED)
+        assert meter.rate(0.5, 1) > 100
+    assert "sluice-" not in tc(lab, "qdisc", "show") and "clsact" not in tc(lab, "qdisc", "show")
+
+
+def test_a_burst_passes_at_once(lab, fresh, sunk):
+    fresh(SHAPED.format('down = "8Mbit", burst = "4MB"'))
+    meet(lab)
+    with download(lab.alice, lab.origin["v4"], "tcp") as meter:
+        wait_until(lambda: meter.bytes > 3_500_000, 1, "the burst, which would take 3.5 s at the rate")
+        rate = meter.rate(1)
+    assert close_to(rate, 8), rate
+
+
+# --- what is left, and others' things
+
+def test_nothing_of_ours_without_a_shape(lab, fresh):
+    fresh(UNSHAPED)
+    meet(lab)
+    assert "sluice-" not in tc(lab, "qdisc", "show") and "clsact" not in tc(lab, "qdisc", "show")
+
+
+@pytest.mark.parametrize("how", ["stop", "down", "down without a daemon"])
+def test_the_end_leaves_nothing(lab, fresh, how):
+    sluice = fresh(EACH)
+    meet(lab)
+    assert "sluice-down" in tc(lab, "qdisc", "show")
+    if how == "stop":
+        sluice.stop()
+    elif how == "down":
+        assert sluice.ctl("down").returncode == 0
+        sluice.process.wait(20)
+    else:
+        for pid in (sluice.supervisor, sluice.role("keeper"), sluice.role("gateway")):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        sluice.process.wait(5)
+        assert "sluice-down" in tc(lab, "qdisc", "show"), "a killed daemon takes nothing with it"
+        assert sluice.ctl("down").returncode == 0
+    left = tc(lab, "qdisc", "show")
+    assert "sluice-" not in left and "clsact" not in left, left
+
+
+def test_a_killed_gateway_is_followed_by_one_that_takes_over(lab, fresh, sunk):
+    sluice = fresh(EACH)
+    meet(lab)
+    with download(lab.alice, lab.origin["v4"], "https") as meter:
+        meter.rate(0.5, 0.1)
+        old = sluice.signal("gateway", signal.SIGKILL)
+        wait_until(lambda: sluice.role("gateway") not in (None, old), 10, "another gateway")
+        rate = meter.rate(2)
+    assert close_to(rate, 20), rate
+
+
+def test_what_somebody_removes_is_put_back(lab, fresh, sunk):
+    fresh(EACH)
+    meet(lab)
+    with download(lab.alice, lab.origin["v4"], "tcp") as meter:
+        lab.gateway.ip("link del sluice-down")
+        rate = meter.rate(3)
+        assert close_to(rate, 20), rate
+        lab.gateway.run("tc", "qdisc", "del", "dev", "lan0", "clsact")
+        rate = meter.rate(6)
+    assert close_to(rate, 20), rate
+
+
+def test_what_is_somebody_elses_stays(lab, fresh, sunk):
+    lab.gateway.run("tc", "qdisc", "add", "dev", "lan0", "ingress")
+    lab.gateway.run("tc", "qdisc", "add", "dev", "guest0", "root", "handle", "7:", "tbf", "rate", "500mbit", "burst",
+                    "100k", "latency", "50ms")
+    try:
+        sluice = fresh(EACH + "[group.default]\nshape = { down = '20Mbit' }\n")
+        meet(lab, lab.alice, lab.guest)
+        troubles = sluice.ctl_json("status")["shape_troubles"]
+        assert troubles == ["lan0 is not shaped: it has an ingress qdisc of somebody else"]
+        with download(lab.guest, lab.origin["v4"], "tcp") as meter:
+            rate = meter.rate()
+        assert close_to(rate, 20), rate
+        there = json.loads(tc(lab, "-j", "qdisc", "show"))
+        assert {"ingress", "tbf"} <= {each["kind"] for each in there if each.get("dev") in ("lan0", "guest0")}
+        lab.gateway.run("tc", "qdisc", "del", "dev", "lan0", "ingress")
+        wait_until(lambda: sluice.ctl_json("status")["shape_troubles"] == [], 8, "lan0 is shaped")
+        sluice.stop()
+        assert "tbf 7:" in tc(lab, "qdisc", "show", "dev", "guest0")
+    finally:
+        lab.gateway.run("tc", "qdisc", "del", "dev", "guest0", "root", check=False)
