@@ -135,7 +135,10 @@ int ask(const std::string& path) {
                                                         {"host", {By::host, now - 30 * 86400}},
                                                         {"category", {By::category, now - 30 * 86400}},
                                                         {"day", {By::day, now - 30 * 86400}},
-                                                        {"user, everything", {By::user}}};
+                                                        {"user, everything", {By::user}},
+                                                        // No whole month in it: 24 days of days.
+                                                        {"user, since the 2nd", {By::user, now - 24 * 86400}},
+                                                        {"host, since the 2nd", {By::host, now - 24 * 86400}}};
   for (const auto& [name, question] : questions) {
     double times[2] = {};
     std::size_t rows = 0;
@@ -150,7 +153,7 @@ int ask(const std::string& path) {
     }
     char text[200];
     std::snprintf(text, sizeof text, "%s\"%s\": {\"cold_s\": %.3f, \"warm_s\": %.3f, \"rows\": %zu}",
-                  question.by == By::user && question.since != ever ? "" : ", ", name, times[0], times[1], rows);
+                  out.ends_with("{") ? "" : ", ", name, times[0], times[1], rows);
     out += text;
   }
   out += "}, \"ask_peak_kib\": " + std::to_string(peak_kib());
