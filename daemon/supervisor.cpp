@@ -522,8 +522,8 @@ void Supervisor::finish() {
   if (leave_nothing_) unlink(labels_path().c_str());
   unlink((options_.run + "/control.sock").c_str());
   if (keeper_.child) {
-    keeper_.child->channel.close();  // it writes the last lines and ends
-    for (int i = 0; i < 50; ++i) {
+    keeper_.child->channel.close();  // it writes the last lines and what was counted, and ends
+    for (int i = 0; i < 250; ++i) {  // 5 s: flash is slow
       if (waitpid(keeper_.child->pid, nullptr, WNOHANG) != 0) break;
       usleep(20'000);
     }
