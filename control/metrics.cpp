@@ -55,7 +55,8 @@ constexpr auto definitions = std::to_array<Definition>({
     {"sluice_lists_in_trouble", gauge, "Lists whose last update came to nothing.", "", "/keeper/lists_in_trouble"},
     {"sluice_grants", gauge, "Clients let past a warn or code rule, or by a temporary grant, now.", "",
      "/gateway/grants"},
-    {"sluice_quotas", gauge, "Quotas that somebody has used of since their reset.", "", "/gateway/quotas"},
+    {"sluice_quotas_used", gauge, "Quotas of persons that were used of in the period that runs.", "",
+     "/gateway/quotas_used"},
     {"sluice_quotas_spent", gauge, "Quotas that are used up now.", "", "/gateway/quotas_spent"},
 
     {"sluice_connections", gauge, "Connections open now.", R"(lane="proxy")", "/gateway/connections"},
@@ -93,14 +94,17 @@ constexpr auto definitions = std::to_array<Definition>({
     {"sluice_bytes_total", counter, "IP bytes of all clients as conntrack counts them; up is from the client.",
      R"(direction="up")", "/gateway/accounting/bytes_up"},
     {"sluice_bytes_total", counter, "", R"(direction="down")", "/gateway/accounting/bytes_down"},
-    {"sluice_unattributed_bytes_total", counter, "Bytes that LAN interfaces carried and no client was found for.", "",
-     "/gateway/accounting/unattributed_bytes"},
+    {"sluice_router_bytes_total", counter, "IP bytes of the router itself, which are nobody's.", "",
+     "/gateway/accounting/router_bytes"},
     {"sluice_clients", gauge, "Clients that accounting knows.", "", "/gateway/accounting/clients"},
     {"sluice_conntrack_entries", gauge, "Entries of conntrack at the last look.", "",
      "/gateway/accounting/conntrack_entries"},
     {"sluice_conntrack_dumps_total", counter, "Looks at the whole of conntrack.", "", "/gateway/accounting/dumps"},
     {"sluice_conntrack_events_lost_total", counter, "Times that conntrack's events came too fast to be heard.", "",
      "/gateway/accounting/events_lost"},
+
+    {"sluice_shape_troubles", gauge, "Parts of the shaping that the kernel did not take.", "",
+     "/gateway/shape_troubles"},
 
     {"sluice_devices_enrolled", gauge, "Devices that trust the local CA.", "", "/gateway/interception/enrolled"},
     {"sluice_bypasses", gauge, "Names that are not decrypted because a device refused it.", "",
@@ -180,7 +184,7 @@ void write_both(Writer& out, const std::string& labels, const Bytes& bytes) {
 }
 
 void write_groups(Writer& out, const Json& gateway) {
-  auto groups = gateway.find("groups");
+  auto groups = gateway.find("groups_bytes");
   if (groups == gateway.end() || !groups->is_array() || groups->empty()) return;
   out.family("sluice_group_bytes_total", counter, "IP bytes of a group's clients; up is from the client.");
   Bytes others;

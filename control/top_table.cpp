@@ -7,7 +7,8 @@
 namespace control {
 namespace {
 
-constexpr std::size_t who_least = 12, who_most = 32, group_width = 12, number_width = 9, count_width = 5;
+constexpr std::size_t who_least = 17 /* a MAC address */, who_most = 32, group_width = 12, number_width = 9,
+                      count_width = 5;
 constexpr std::size_t hosts_least = 16;
 
 double number_of(const Json& object, const char* key) {

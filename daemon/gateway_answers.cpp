@@ -139,7 +139,11 @@ Reply status(const GatewayView& view, const control::Request& request) {
     groups = accounting["groups"];
     accounting.erase("groups");
   }
+  Json quotas = view.quotas.to_json(*view.snapshot, view.now);
+  auto spent = std::count_if(quotas.begin(), quotas.end(), [](const Json& each) { return each["spent"].get<bool>(); });
   Json data = {{"version", SLUICE_VERSION},
+               {"quotas_used", quotas.size()},
+               {"quotas_spent", spent},
                {"groups_bytes", std::move(groups)},
                {"interception", interception},
                {"accounting", accounting},

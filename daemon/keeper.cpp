@@ -217,8 +217,10 @@ void Keeper::finish_metrics() {
   bool late = loop_.now() - metrics_->since > metrics_patience;
   if (!late && (metrics_->status != 0 || metrics_->top != 0)) return;
   auto troubles = std::count(list_trouble_.begin(), list_trouble_.end(), '\n');
-  metrics_->input.keeper = {
-      {"log_lines_lost", log_.lost()}, {"log_trouble", !log_.trouble().empty()}, {"lists_in_trouble", troubles}};
+  metrics_->input.keeper = {{"log_lines_lost", log_.lost()},
+                            {"log_trouble", !log_.trouble().empty()},
+                            {"store_trouble", !usage_.trouble().empty()},
+                            {"lists_in_trouble", troubles}};
   metrics_->input.restarts = restarts_;
   helper_.send(MessageType::metrics, metrics_->number + "\n" + control::exposition(metrics_->input));
   metrics_.reset();

@@ -55,6 +55,7 @@ def test_promtool_likes_it(sluice, lab):
     assert seen["sluice_up"] == 1 and seen['sluice_build_info{version="0.1.0"}'] == 1
     assert seen["sluice_heartbeat_ok"] == 1 and seen["sluice_list_entries"] > 0
     assert seen['sluice_log_lines_lost_total{process="gateway"}'] == 0
+    assert seen["sluice_store_trouble"] == 0 and seen["sluice_conntrack_dumps_total"] >= 0
     assert not re.search(r"client=|host=|domain=|url=", done.stdout)
 
 

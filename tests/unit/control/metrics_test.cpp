@@ -28,6 +28,8 @@ Json whole_status() {
           {"accepted", 50},
           {"refused_by_limit", 1},
           {"accept_errors", 0},
+          {"quotas_used", 5},
+          {"quotas_spent", 1},
           {"bytes_up", 10},
           {"bytes_down", 18446744073709551615u},
           {"kernel_lane",
@@ -98,6 +100,8 @@ TEST(Metrics, EverythingKnownIsThere) {
       {"sluice_policy_warnings", "1"},
       {"sluice_lists_in_trouble", "1"},
       {"sluice_grants", "2"},
+      {"sluice_quotas_used", "5"},
+      {"sluice_quotas_spent", "1"},
       {"sluice_connections{lane=\"proxy\"}", "5"},
       {"sluice_connections{lane=\"kernel\"}", "8"},
       {"sluice_flows_total{lane=\"kernel\",outcome=\"blocked\"}", "3"},
@@ -139,12 +143,12 @@ TEST(Metrics, ASilentGatewayIsAGapAndNotAReset) {
 
 TEST(Metrics, AccountingHasBytesByDirection) {
   Json status = whole_status();
-  status["accounting"] = {{"conntrack_entries", 40}, {"dumps", 3},   {"events_lost", 0},       {"bytes_up", 100},
-                          {"bytes_down", 900},       {"clients", 6}, {"unattributed_bytes", 5}};
+  status["accounting"] = {{"conntrack_entries", 40}, {"dumps", 3},   {"events_lost", 0}, {"bytes_up", 100},
+                          {"bytes_down", 900},       {"clients", 6}, {"router_bytes", 5}};
   auto seen = samples(exposition(input_of(status)));
   EXPECT_EQ(seen["sluice_bytes_total{direction=\"up\"}"], "100");
   EXPECT_EQ(seen["sluice_bytes_total{direction=\"down\"}"], "900");
-  EXPECT_EQ(seen["sluice_unattributed_bytes_total"], "5");
+  EXPECT_EQ(seen["sluice_router_bytes_total"], "5");
   EXPECT_EQ(seen["sluice_clients"], "6");
   EXPECT_EQ(seen["sluice_conntrack_dumps_total"], "3");
 }
@@ -153,9 +157,8 @@ TEST(Metrics, GroupsBeyondAHundredAreOne) {
   Json status = whole_status(), groups = Json::array();
   for (int i = 0; i < 103; ++i)
     groups.push_back({{"name", "g" + std::to_string(i)}, {"bytes_up", i}, {"bytes_down", 1}});
-  status["groups"] = groups;
+  status["groups_bytes"] = groups;
   auto seen = samples(exposition(input_of(status)));
-  EXPECT_EQ(seen["sluice_groups"], "103");
   EXPECT_EQ(seen["sluice_group_bytes_total{group=\"g99\",direction=\"up\"}"], "99");
   EXPECT_EQ(seen.count("sluice_group_bytes_total{group=\"g100\",direction=\"up\"}"), 0u);
   EXPECT_EQ(seen["sluice_group_bytes_total{group=\"(other)\",direction=\"up\"}"], std::to_string(100 + 101 + 102));
@@ -183,7 +186,7 @@ TEST(Metrics, ValuesOfAnotherShapeAreNoDanger) {
   status["kernel_lane"] = {1, 2, 3};
   status["interception"] = "broken";
   status["accounting"] = {{"bytes_up", {{"deep", 1}}}};
-  status["groups"] = {1, "two", {{"name", 3}, {"bytes_up", "x"}}};
+  status["groups_bytes"] = {1, "two", {{"name", 3}, {"bytes_up", "x"}}};
   auto seen = samples(exposition(input_of(status)));
   EXPECT_EQ(seen["sluice_up"], "1");
   EXPECT_EQ(seen.count("sluice_bytes_total{direction=\"up\"}"), 0u);
