@@ -67,8 +67,8 @@ class Datagrams:
 def wide(built):
     with Lab(clients=DEVICES, inner=False) as lab:
         # The WAN's side has one address for all of us, as at home.
-        lab.gateway.nft("table ip admin_nat { chain out { type nat hook postrouting priority srcnat; "
-                        "oifname wan0 masquerade; } }")
+        lab.gateway.nft("table ip admin_nat {\n chain out {\n type nat hook postrouting priority srcnat\n"
+                        "oifname wan0 masquerade\n}\n}")
         lab.peers = [Peer(lab.peer.namespace, lab.peer[family], PLAIN_PORT, give) for family in FAMILIES]
         lab.datagrams = Datagrams(lab.peer)
         yield lab
@@ -87,7 +87,7 @@ def offloads(request, wide):
     on = request.param == "offloads"
     ends = [(wide.gateway, f"port{number}") for number in range(2, 2 + len(DEVICES))]
     ends += [(getattr(wide, device), "eth0") for device in DEVICES]
-    ends += [(wide.gateway, "wan0"), (wide.origin, "eth0")]
+    ends += [(wide.gateway, "lan0"), (wide.gateway, "wan0"), (wide.origin, "eth0")]
     if not on:
         for namespace, interface in ends:
             set_offloads(namespace, interface, False)
