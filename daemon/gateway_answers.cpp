@@ -356,7 +356,10 @@ Reply clients(const GatewayView& view) {
     Json entry;
   };
   std::map<std::string, std::vector<Line>> by_person;
+  const std::vector<std::string>& lan = view.settings->network.lan;
   for (const auto& [address, client] : view.people->all()) {
+    bool outside = !client.interface.empty() && std::find(lan.begin(), lan.end(), client.interface) == lan.end();
+    if (outside) continue;  // the kernel knows its neighbours on the WAN's side too
     std::int64_t since =
         std::chrono::floor<std::chrono::seconds>(view.sightings->since(address)).time_since_epoch().count();
     by_person[policy::person_of(*view.snapshot, client)].push_back(

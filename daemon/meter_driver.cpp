@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "accounting/wire.hpp"
 #include "daemon/log.hpp"
 #include "flow/record.hpp"
 #include "netfilter/marks.hpp"
@@ -24,6 +25,8 @@ using control::Json;
 constexpr int pause_per_cost = 50;
 constexpr std::size_t most_hosts_of_a_client = 200;  // in one interval; the rest counts as "(other)"
 constexpr std::size_t most_live = 4096;
+constexpr unsigned usual_mtu = 1500;
+constexpr auto time_to_learn_who = std::chrono::milliseconds(1500);
 
 // The same as long as the entry lives, and another for the next on its tuple.
 accounting::Meter::Key key_of(const netfilter::ConntrackEntry& entry) {
@@ -87,18 +90,27 @@ base::Result<std::unique_ptr<MeterDriver>> MeterDriver::open(Parts parts) {
 
 MeterDriver::MeterDriver(Parts parts, netfilter::Conntrack conntrack, netfilter::ConntrackEvents events)
     : parts_(std::move(parts)), conntrack_(std::move(conntrack)), events_(std::move(events)) {
-  if (!parts_.baselines || !parts_.baselines->load(meter_)) meter_.first_dump();
+  goes_on_ = parts_.baselines && parts_.baselines->load(meter_);
+  if (!goes_on_) meter_.first_dump();
 }
 
 void MeterDriver::adopt(std::shared_ptr<const policy::Snapshot> snapshot) {
+  bool first = snapshot_ == nullptr;
   snapshot_ = std::move(snapshot);
   clients_.clear();
+  if (!first) return;
+  // What runs by now is where counting begins; nobody is served yet. After a restart there is something to charge
+  // already, and who it was is still to be told by the keeper and the helper.
+  if (goes_on_)
+    next_read_ = monotonic_now() + time_to_learn_who;
+  else
+    tend(monotonic_now(), wall_now());
 }
 
 // --- reading
 
 void MeterDriver::hear() {
-  if (!snapshot_) return;
+  if (!snapshot_ || (goes_on_ && dumps_ == 0 && monotonic_now() < next_read_)) return;
   parts_.uses.gather();
   auto whole = events_.read([&](netfilter::ConntrackEvents::What what, const Entry& entry) {
     if (what != netfilter::ConntrackEvents::What::ended) return;
@@ -140,6 +152,7 @@ void MeterDriver::finish(base::WallTime wall) {
 
 void MeterDriver::read(base::WallTime) {
   learn_the_network();
+  look_at_interfaces();
   clients_.clear();
   parts_.uses.gather();
   meter_.begin_dump();
@@ -181,6 +194,10 @@ const MeterDriver::Client& MeterDriver::client_at(const base::IpAddress& address
   if (!client.counts) return client;
   policy::Client identified = parts_.identification.identify(*snapshot_, address);
   const policy::Group& group = snapshot_->groups[identified.group.value];
+  client.mtu = usual_mtu;
+  client.interface = identified.interface;
+  for (const netfilter::LinkCounters& link : links_)
+    if (link.name == identified.interface) client.mtu = link.carries_bunches ? 0 : link.mtu;
   client.person = policy::person_of(*snapshot_, identified);
   client.who.group = group.name;
   if (group.log == policy::LogDetail::none) return client;
@@ -211,12 +228,19 @@ std::shared_ptr<const FlowUse> MeterDriver::use_of(const Entry& entry) {
   return parts_.uses.find(entry.tuple);
 }
 
-void MeterDriver::charge(const Entry& entry, const Counts& grown) {
-  if (grown == Counts{}) return;
+void MeterDriver::charge(const Entry& entry, const Counts& read) {
+  if (read == Counts{}) return;
   if (netfilter::mark_of(entry.mark, parts_.mark_mask) == netfilter::Mark::upstream) return;
   const base::IpAddress &opener = entry.tuple.client.address, &answerer = entry.tuple.origin.address;
   const Client& client = client_at(opener);
+  auto on_the_wire = [&](const Client& of) {
+    if (entry.protocol != IPPROTO_TCP || of.mtu == 0) return read;
+    Counts all = accounting::with_all_headers(read, opener.is_v6(), of.mtu);
+    added_headers_[of.interface] += accounting::growth(read, all);
+    return all;
+  };
   if (client.counts) {
+    Counts grown = on_the_wire(client);
     std::shared_ptr<const FlowUse> use = use_of(entry);
     What what = use ? use->what : What{};
     if (what.action.empty()) what.action = "allow";
@@ -224,10 +248,11 @@ void MeterDriver::charge(const Entry& entry, const Counts& grown) {
     charge(opener, grown, what, use ? use->quota_rule : "");
   }
   // Whom it was opened to: one of ours too (another LAN, a forwarded port).
-  if (opener != answerer && client_at(answerer).counts)
-    charge(answerer, turned(grown), {"", "(incoming)", "allow"}, "");
+  if (opener == answerer) return;
+  if (const Client& other = client_at(answerer); other.counts)
+    charge(answerer, turned(on_the_wire(other)), {"", "(incoming)", "allow"}, "");
   else if (!client.counts)
-    of_router_ += grown;
+    of_router_ += read;
 }
 
 void MeterDriver::charge(const base::IpAddress& address, const Counts& counts, const What& what,
@@ -251,18 +276,25 @@ void MeterDriver::charge(const base::IpAddress& address, const Counts& counts, c
 
 // --- telling
 
-// An interface's counters are read like a flow's, so that they too go on where a killed gateway ended.
-void MeterDriver::count_interfaces() {
+void MeterDriver::look_at_interfaces() {
   auto links = netfilter::link_counters(parts_.lan);
   if (!links) return complain(links.error().message);
-  for (const netfilter::LinkCounters& link : *links) {
+  links_ = std::move(*links);
+}
+
+// An interface's counters are read like a flow's, so that they too go on where a killed gateway ended. One of software
+// counts bunches as conntrack does: what was added there is added here.
+void MeterDriver::count_interfaces() {
+  for (const netfilter::LinkCounters& link : links_) {
     auto l3 = [](std::uint64_t bytes, std::uint64_t packets, unsigned header) {
       return bytes - std::min<std::uint64_t>(bytes, packets * header);
     };
     Counts now = {l3(link.bytes_in, link.packets_in, link.header_in),
                   l3(link.bytes_out, link.packets_out, link.header_out), link.packets_in, link.packets_out};
     link_grown_[link.name] += meter_.read(XXH3_64bits(link.name.data(), link.name.size()), now);
+    if (link.counts_bunches) link_grown_[link.name] += added_headers_[link.name];
   }
+  added_headers_.clear();
 }
 
 void MeterDriver::send(base::WallTime wall) {

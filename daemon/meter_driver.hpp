@@ -11,8 +11,7 @@
 // carries, so that a client's bytes are what it has sent and received whoever began. The router is no client: what it
 // says to the outside by itself is nobody's.
 //
-// Bytes are L3: whole IP packets. Where the kernel hands over several segments as one packet (GRO, or what our own stack
-// sends), their headers count once.
+// Bytes are L3: whole IP packets, as the wire carries them (accounting/wire.hpp).
 #pragma once
 
 #include <functional>
@@ -71,6 +70,8 @@ class MeterDriver {
     std::string person;
     bool counts = false;       // it is a client of ours, and not the router
     bool keeps_names = false;  // of what it uses, by its group's log
+    std::string interface;
+    unsigned mtu = 0;  // 0: its link carries bunches of segments as they are
   };
   // What `sluicectl top` shows of a client.
   struct Live {
@@ -87,6 +88,7 @@ class MeterDriver {
   const Client& client_at(const base::IpAddress& address);
   std::shared_ptr<const FlowUse> use_of(const Entry& entry);
   void learn_the_network();
+  void look_at_interfaces();
   void count_interfaces();
   void send(base::WallTime wall);
   void complain(const std::string& what);
@@ -101,7 +103,9 @@ class MeterDriver {
   std::set<base::IpAddress> own_;
   std::unordered_map<base::IpAddress, Client> clients_;  // of this interval
   std::map<std::pair<accounting::Who, accounting::What>, accounting::Counts> counted_;
+  std::vector<netfilter::LinkCounters> links_;
   std::map<std::string, accounting::Counts> link_grown_;
+  std::map<std::string, accounting::Counts> added_headers_;  // in this interval, by interface
 
   std::map<accounting::Who, Live> live_;
   std::map<std::string, accounting::Counts> groups_;
@@ -110,7 +114,7 @@ class MeterDriver {
   base::Monotonic next_read_{}, last_read_{};
   base::WallTime now_{};
   std::size_t dumps_ = 0, entries_ = 0, lost_ = 0, overruns_ = 0;
-  bool quota_spent_ = false, uncounted_ = false;
+  bool quota_spent_ = false, uncounted_ = false, goes_on_ = false;
   std::string complaint_;
 };
 

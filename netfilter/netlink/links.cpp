@@ -1,10 +1,15 @@
 #include "netfilter/netlink/links.hpp"
 
 #include <libmnl/libmnl.h>
+#include <linux/ethtool.h>
 #include <linux/if_addr.h>
 #include <linux/if_arp.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
+#include <linux/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cstring>
@@ -20,20 +25,28 @@ base::Error failed(const char* what, int error) {
   return base::environment_error(std::string(what) + ": " + std::strerror(error));
 }
 
-bool is_bridge(const nlattr& link_info) {
-  bool bridge = false;
+std::string kind_of(const nlattr& link_info) {
+  std::string kind;
   for_each_nested(link_info, [&](const nlattr& each) {
     if (mnl_attr_get_type(&each) != IFLA_INFO_KIND) return;
-    std::string_view kind(static_cast<const char*>(mnl_attr_get_payload(&each)), mnl_attr_get_payload_len(&each));
-    bridge = kind.substr(0, kind.find('\0')) == "bridge";
+    kind.assign(static_cast<const char*>(mnl_attr_get_payload(&each)), mnl_attr_get_payload_len(&each));
+    kind.resize(kind.find('\0') == kind.npos ? kind.size() : kind.find('\0'));
   });
-  return bridge;
+  return kind;
 }
 
-std::optional<LinkCounters> read_link(const nlmsghdr& message) {
+struct Link {
+  LinkCounters counters;
+  int index = 0, master = 0;
+  std::string kind;  // empty: hardware
+};
+
+std::optional<Link> read_link(const nlmsghdr& message) {
   auto& header = *static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(&message));
-  LinkCounters link;
-  bool counted = false, bridge = false;
+  Link found;
+  LinkCounters& link = found.counters;
+  bool counted = false;
+  found.index = header.ifi_index;
   for_each_attribute(message, sizeof header, [&](const nlattr& attribute) {
     switch (mnl_attr_get_type(&attribute)) {
       case IFLA_IFNAME:
@@ -51,15 +64,31 @@ std::optional<LinkCounters> read_link(const nlmsghdr& message) {
         break;
       }
       case IFLA_LINKINFO:
-        bridge = is_bridge(attribute);
+        found.kind = kind_of(attribute);
+        break;
+      case IFLA_MTU:
+        link.mtu = mnl_attr_get_u32(&attribute);
+        break;
+      case IFLA_MASTER:
+        found.master = static_cast<int>(mnl_attr_get_u32(&attribute));
         break;
       default:
         break;
     }
   });
   if (header.ifi_type != ARPHRD_ETHER) link.header_in = link.header_out = 0;
-  if (bridge) link.header_in = 0;
-  return counted && !link.name.empty() ? std::optional(std::move(link)) : std::nullopt;
+  if (found.kind == "bridge") link.header_in = 0;
+  return counted && !link.name.empty() ? std::optional(std::move(found)) : std::nullopt;
+}
+
+// Whether a virtual pair passes bunches on whole: its TCP segmentation offload (ethtool).
+bool offloads_segmentation(const std::string& name) {
+  base::sys::UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ethtool_value value{.cmd = ETHTOOL_GTSO, .data = 0};
+  ifreq request{};
+  name.copy(request.ifr_name, sizeof request.ifr_name - 1);
+  request.ifr_data = reinterpret_cast<char*>(&value);
+  return socket && ioctl(socket.get(), SIOCETHTOOL, &request) == 0 && value.data != 0;
 }
 
 }  // namespace
@@ -71,13 +100,21 @@ base::Result<std::vector<LinkCounters>> link_counters(const std::vector<std::str
   nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
   request->nlmsg_type = RTM_GETLINK;
   mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg));
-  std::vector<LinkCounters> links;
+  std::vector<Link> all;
   int error = socket->dump(*request, [&](const nlmsghdr& answer) {
-    auto link = read_link(answer);
-    if (link && std::find(names.begin(), names.end(), link->name) != names.end()) links.push_back(std::move(*link));
+    if (auto link = read_link(answer)) all.push_back(std::move(*link));
     return true;
   });
   if (error != 0) return failed("interfaces", error);
+  std::vector<LinkCounters> links;
+  for (Link& link : all) {
+    if (std::find(names.begin(), names.end(), link.counters.name) == names.end()) continue;
+    for (const Link& end : all)
+      if ((end.index == link.index || end.master == link.index) && end.kind == "veth")
+        link.counters.carries_bunches |= offloads_segmentation(end.counters.name);
+    link.counters.counts_bunches = !link.kind.empty() && offloads_segmentation(link.counters.name);
+    links.push_back(std::move(link.counters));
+  }
   return links;
 }
 

@@ -14,6 +14,11 @@ namespace netfilter {
 struct LinkCounters {
   std::string name;
   std::uint64_t bytes_in = 0, bytes_out = 0, packets_in = 0, packets_out = 0;  // since the interface is there
+  unsigned mtu = 1500;
+  // Bunches of segments (GSO) leave by it as they are, and are counted so at the other end too: a virtual link.
+  bool carries_bunches = false;
+  // It counts a bunch as one packet: a bridge, or whatever else is made of software, with segmentation offload.
+  bool counts_bunches = false;
   // Octets of link header that each packet is counted with. A bridge counts what it receives without.
   unsigned header_in = 14, header_out = 14;
 };
