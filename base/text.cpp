@@ -57,6 +57,17 @@ std::optional<std::uint64_t> parse_number(std::string_view digits, std::uint64_t
   return value;
 }
 
+bool is_printable_utf8(std::string_view text) {
+  while (!text.empty()) {
+    auto first = static_cast<std::uint8_t>(text.front());
+    std::size_t length = utf8_sequence(text);
+    bool c1 = length == 2 && first == 0xc2 && static_cast<std::uint8_t>(text[1]) < 0xa0;
+    if (length == 0 || first < 0x20 || first == 0x7f || c1) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
   for (std::size_t start = 0;;) {

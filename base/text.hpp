@@ -17,6 +17,8 @@ bool equal_ignoring_case(std::string_view a, std::string_view b);
 std::string_view trim(std::string_view text);  // spaces, tabs, CR, LF at both ends
 // Decimal digits only, no sign, at most `largest`.
 std::optional<std::uint64_t> parse_number(std::string_view digits, std::uint64_t largest);
+// Well-formed UTF-8 (RFC 3629) without control characters (C0, DEL, C1): fit for a log line and a terminal.
+bool is_printable_utf8(std::string_view text);
 std::vector<std::string_view> split(std::string_view text, char separator);
 
 // Text for a JSON string, quotes not included. Bytes that are not UTF-8 become U+FFFD.

@@ -53,6 +53,7 @@ std::string sentence_of(const policy::Snapshot& snapshot, const policy::Verdict&
       break;
     case Outcome::warn:
     case Outcome::code:
+    case Outcome::quota:
       text = "BLOCKED (" + std::string(policy::to_string(verdict.outcome)) + ") by " + by_rule(verdict.rule);
       break;
   }
@@ -61,7 +62,7 @@ std::string sentence_of(const policy::Snapshot& snapshot, const policy::Verdict&
 }
 
 bool refuses(Outcome outcome) {
-  return outcome == Outcome::block || outcome == Outcome::warn || outcome == Outcome::code;
+  return outcome == Outcome::block || outcome == Outcome::warn || outcome == Outcome::code || outcome == Outcome::quota;
 }
 
 Json to_json(const policy::Snapshot& snapshot, const Answer& answer) {
@@ -91,15 +92,6 @@ std::string identity_words(const policy::Snapshot& snapshot, const policy::Clien
   if (client.mac) words += ", MAC " + client.mac->to_string();
   if (!client.interface.empty()) words += ", on " + client.interface;
   return words + "; group chosen by " + std::string(policy::to_string(client.identity));
-}
-
-std::int32_t offset_at(const policy::Zone& zone, std::int64_t utc) {
-  std::int32_t offset = 0;
-  for (const policy::Zone::Change& change : zone.changes) {
-    if (change.from > utc) break;
-    offset = change.offset_seconds;
-  }
-  return offset;
 }
 
 std::int64_t seconds(base::WallTime time) {
@@ -298,7 +290,7 @@ base::Result<base::WallTime> parse_time(std::string_view text, const policy::Zon
   std::string body(utc ? text.substr(0, text.size() - 1) : text);
   std::replace(body.begin(), body.end(), 'T', ' ');
   int year, month, day, hour, minute, second = 0, end = 0;
-  std::int64_t local_now = seconds(now) + offset_at(zone, seconds(now));
+  std::int64_t local_now = seconds(now) + policy::offset_at(zone, seconds(now));
   auto whole = [&] { return end != 0 && static_cast<std::size_t>(end) == body.size(); };
   std::int64_t days;
   if (std::sscanf(body.c_str(), "%4d-%2d-%2d %2d:%2d%n", &year, &month, &day, &hour, &minute, &end) == 5 &&
@@ -314,16 +306,12 @@ base::Result<base::WallTime> parse_time(std::string_view text, const policy::Zon
   }
   if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return bad();
   std::int64_t at = days * 86400 + hour * 3600 + minute * 60 + second;
-  if (!utc) {
-    // No zone is a day away from UTC, so these are the offsets on both sides of a change that may be near.
-    std::int32_t before = offset_at(zone, at - 86400), after = offset_at(zone, at + 86400);
-    at -= offset_at(zone, at - before) == before || offset_at(zone, at - after) != after ? before : after;
-  }
+  if (!utc) at = policy::utc_of(zone, at);
   return base::WallTime(std::chrono::seconds(at));
 }
 
 std::string format_time(base::WallTime time, const policy::Zone& zone) {
-  std::int64_t local = seconds(time) + offset_at(zone, seconds(time));
+  std::int64_t local = seconds(time) + policy::offset_at(zone, seconds(time));
   std::int64_t of_day = ((local % 86400) + 86400) % 86400;
   std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days((local - of_day) / 86400))};
   char text[40];

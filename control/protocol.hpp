@@ -4,7 +4,7 @@
 //   {"exit":0,"text":"...","data":{...}}
 //
 // `exit` is what sluicectl exits with (0 yes or ok, 1 no, 2 bad input or a refused reload), `text` what it prints,
-// `data` what it prints with --json. Verbs the daemon knows: status, connections, explain, reload, down.
+// `data` what it prints with --json. Verbs the daemon knows: status, connections, top, explain, reload, down.
 #pragma once
 
 #include <cstddef>

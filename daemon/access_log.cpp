@@ -1,7 +1,6 @@
 #include "daemon/access_log.hpp"
 
 #include <fcntl.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,11 +21,7 @@ void AccessLog::reopen() {
   file_.reset();
   torn_ = false;
   if (where_ == "off" || where_ == "syslog") trouble_.clear();
-  if (where_ == "off") return;
-  if (where_ == "syslog") {
-    openlog("sluice", LOG_NDELAY, LOG_DAEMON);
-    return;
-  }
+  if (where_ == "off" || where_ == "syslog") return;
   // O_NONBLOCK: a pipe that nobody reads is trouble to be told of, not something to wait for.
   file_.reset(::open(where_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640));
   if (!file_) return complain(std::string("cannot be opened: ") + std::strerror(errno));
@@ -35,14 +30,7 @@ void AccessLog::reopen() {
 
 void AccessLog::write(std::string_view lines) {
   if (where_ == "off") return;
-  if (where_ == "syslog") {
-    for (std::size_t start = 0; start < lines.size();) {
-      std::size_t end = std::min(lines.find('\n', start), lines.size());
-      syslog(LOG_INFO, "%.*s", static_cast<int>(end - start), lines.data() + start);
-      start = end + 1;
-    }
-    return;
-  }
+  if (where_ == "syslog") return write_to_syslog(lines);
   auto count = [](std::string_view text) {
     return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
   };
@@ -64,10 +52,26 @@ void AccessLog::write(std::string_view lines) {
     if (size > 0) torn_ = left[size - 1] != '\n';
     left.remove_prefix(size);
   }
-  if (!trouble_.empty()) {
-    logging::notice("access log " + where_ + " is written again; " + std::to_string(lost_) + " lines were lost so far");
-    trouble_.clear();
+  all_is_well();
+}
+
+void AccessLog::write_to_syslog(std::string_view lines) {
+  for (std::size_t start = 0; start < lines.size();) {
+    std::size_t end = std::min(lines.find('\n', start), lines.size());
+    if (auto sent = syslog_.send(lines.substr(start, end - start)); sent) {
+      all_is_well();
+    } else {
+      ++lost_;
+      complain(sent.error().message + "; lines are lost, traffic goes on");
+    }
+    start = end + 1;
   }
+}
+
+void AccessLog::all_is_well() {
+  if (trouble_.empty()) return;
+  logging::notice("access log " + where_ + " is written again; " + std::to_string(lost_) + " lines were lost so far");
+  trouble_.clear();
 }
 
 void AccessLog::complain(const std::string& what) {

@@ -7,11 +7,14 @@
 #include <string_view>
 
 #include "base/sys/unique_fd.hpp"
+#include "daemon/syslog_socket.hpp"
 
 namespace sluiced {
 
 class AccessLog {
  public:
+  explicit AccessLog(SyslogSocket syslog = SyslogSocket()) : syslog_(std::move(syslog)) {}
+
   // "off", "syslog" or a path. An unwritable path is said with its reason; lines are then lost until reopen() works.
   void open(const std::string& where);
   void reopen();  // after logrotate moved the file
@@ -20,9 +23,12 @@ class AccessLog {
   const std::string& trouble() const { return trouble_; }  // empty: all is well
 
  private:
+  void write_to_syslog(std::string_view lines);
   void complain(const std::string& what);
+  void all_is_well();
 
   std::string where_ = "off";
+  SyslogSocket syslog_;
   base::sys::UniqueFd file_;
   bool torn_ = false;  // the file's last line lacks its end: the disk was full
   std::uint64_t lost_ = 0;

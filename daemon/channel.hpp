@@ -21,6 +21,7 @@ enum class MessageType : std::uint8_t {
   policy = 1,       // fds: config text, list image, source map; the answer is policy_live or policy_refused
   peer = 2,         // fd: a channel to the other role (gateway <-> keeper), replacing an older one
   drain = 3,        // stop accepting, let running flows end, exit
+  baselines = 14,   // before the first policy; fd: what the meter has read (meter_baselines.hpp)
   beat_now = 4,     // the ruleset is fresh: renew the heartbeat at once
   kernel_lane = 5,  // before the first policy, if there is a kernel lane; fd: the labels of its running flows
   authorities = 6,  // text: "current next ...", newline, the CA certificates in that order (PEM); fd: the trust bundle
@@ -38,7 +39,11 @@ enum class MessageType : std::uint8_t {
   log_settings = 21,    // text: "json|squid\nPATH\nLEVEL"
   reopen_log = 22,
   answer = 23,       // text: request number, newline, reply JSON; fd instead when large
+  accounting_settings = 25,  // text: daemon/accounting_settings.hpp
+  restarts = 27,             // text: a line each: role, blank, how often it was started again
   helper_peer = 24,  // fd: a channel to the helper, replacing an older one
+  // supervisor -> helper
+  identity_secrets = 26,  // text: where to hear of identities, and the secrets for it (identity_settings.hpp); once
   // keeper -> supervisor: fixed verbs, text is only the request's number
   reload = 30,
   down = 31,
@@ -55,7 +60,7 @@ enum class MessageType : std::uint8_t {
   code_used = 43,   // text: the hash of one
   usage = 44,       // text: what was counted in one interval (accounting::Batch as JSON, accounting/batch_text.hpp)
   spent = 45,       // text: what of each quota is spent (JSON); the keeper keeps it and sends all of it back
-  // helper -> keeper: somebody asks for the metrics; text: request number
+  // helper -> keeper: somebody asks for the metrics; text: request number, newline, how many clients to show
   metrics_wanted = 62,
   // helper -> supervisor: a list has a new version
   lists_changed = 60,

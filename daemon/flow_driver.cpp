@@ -132,6 +132,7 @@ void FlowDriver::perform(flow::Command& command) {
       driver.die(true);
     }
     void operator()(flow::Arm& what) { driver.arm(what.timer, what.after); }
+    void operator()(flow::Describe& what) { driver.worker_.describe(std::move(what)); }
     void operator()(flow::Note& what) {
       flow::AccessRecord& record = what.record;
       if (!record.bytes_known) {

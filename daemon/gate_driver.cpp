@@ -243,8 +243,10 @@ void GateDriver::reset_other_side(const QueuedPacket& packet, const base::Endpoi
 }
 
 void GateDriver::publish_notes() {
-  for (const flow::Command& command : notes_)
+  for (flow::Command& command : notes_) {
     if (auto* note = std::get_if<flow::Note>(&command)) worker_.note(note->record);
+    if (auto* what = std::get_if<flow::Describe>(&command)) worker_.describe(std::move(*what));
+  }
   notes_.clear();
 }
 

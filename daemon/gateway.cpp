@@ -72,6 +72,7 @@ int Gateway::run() {
   helper_ear_.hear = [this] { hear_helper(); };
   loop_.every(grant_period, [this] { end_grants(); });
   loop_.every(people_period, [this] { look_at_people(); });
+  loop_.every(clock_period, [this] { meter(); });
   loop_.every(clock_period, [this] { tend_shapes(); });
   loop_.every(clock_period, [this] {
     if (kernel_flows_) kernel_flows_->tend(loop_.now(), wall_now());
@@ -124,6 +125,9 @@ void Gateway::hear_supervisor() {
         break;
       case MessageType::helper_for_gateway:
         if (!message.fds.empty()) meet_helper(Channel(std::move(message.fds[0])));
+        break;
+      case MessageType::baselines:
+        if (!message.fds.empty()) baselines_file_ = std::move(message.fds[0]);
         break;
       case MessageType::beat_now:
         beat();
@@ -203,7 +207,8 @@ base::Result<> Gateway::begin(const rules::Settings& settings) {
     sightings_->refresh();
   }
 
-  people_ = std::make_unique<People>(*sightings_, grants_);
+  identification_.emplace(Identification{*sightings_, grants_, quotas_});
+  people_ = std::make_unique<People>(*sightings_);
   logins_ = std::make_unique<Logins>(*sightings_, [this](const std::string& all) {
     std::lock_guard lock(keeper_mutex_);
     if (keeper_) keeper_.send(MessageType::logins, all);
@@ -211,6 +216,7 @@ base::Result<> Gateway::begin(const rules::Settings& settings) {
   if (!early_logins_.empty()) logins_->adopt(early_logins_);
 
   WorkerSettings common;
+  common.uses = &uses_;
   std::uint16_t port = first_listener_port;
   for (const std::string& interface : settings.network.lan) common.lan.push_back({interface, port++});
   common.spoof_client = settings.network.upstream_source == rules::UpstreamSource::client;
@@ -222,7 +228,7 @@ base::Result<> Gateway::begin(const rules::Settings& settings) {
   if (kernel_lane_) common.kernel_lane = &*kernel_lane_;
   unsigned count = worker_count(settings);
   for (unsigned i = 0; i < count; ++i) {
-    workers_.push_back(std::make_unique<Worker>(i, common, *sightings_, grants_, limits_,
+    workers_.push_back(std::make_unique<Worker>(i, common, *identification_, limits_,
                                                 [this](const std::string& lines) { return send_lines(lines); }));
     auto listening = workers_.back()->listen();
     if (!listening) return std::move(listening).error();
@@ -231,14 +237,17 @@ base::Result<> Gateway::begin(const rules::Settings& settings) {
   if (kernel_lane_) {
     auto conntrack = netfilter::Conntrack::open();
     if (!conntrack) return std::move(conntrack).error().context("kernel lane");
-    kernel_flows_.emplace(*labels_, std::move(*conntrack), *sightings_, grants_, settings.network.lan,
+    kernel_flows_.emplace(*labels_, std::move(*conntrack), *identification_, settings.network.lan,
                           settings.network.mark_mask, [this](flow::CommandList notes) {
                             workers_[0]->post([worker = workers_[0].get(), notes = std::move(notes)] {
-                              for (const flow::Command& each : notes)
+                              for (const flow::Command& each : notes) {
                                 if (auto* note = std::get_if<flow::Note>(&each)) worker->note(note->record);
+                                if (auto* what = std::get_if<flow::Describe>(&each)) worker->describe(*what);
+                              }
                             });
                           });
   }
+  begin_metering(settings);
   turns_.assign(count, 0);
   last_turn_.assign(count, loop_.now());
   return drop_to(*account, {CAP_NET_ADMIN}).ok() ? base::Result<>(base::Nothing{})
@@ -265,6 +274,8 @@ void Gateway::put_in_force() {
   base::WallTime now = wall_now();
   active_ = policy::active_schedules(snapshot_->schedules, snapshot_->zone, now, build_date());
   next_edge_ = policy::next_edge(snapshot_->schedules, snapshot_->zone, now);
+  quotas_.adopt(*snapshot_);
+  if (meter_) meter_->adopt(snapshot_);
   PolicyInForce policy{snapshot_, active_, settings_->log.format == rules::LogFormat::squid,
                        settings_->log.access != "off", interception_.get()};
   for (auto& worker : workers_) worker->adopt(policy);
@@ -276,7 +287,9 @@ void Gateway::put_in_force() {
 
 // Flows that a grant alone allowed end with it (POLICY 9).
 void Gateway::end_grants() {
-  if (snapshot_ && !draining_ && grants_.forget_expired(wall_now())) put_in_force();
+  if (!snapshot_ || draining_) return;
+  bool quota_back = quotas_.period_ended(*snapshot_, wall_now());
+  if (grants_.forget_expired(wall_now()) || quota_back) put_in_force();
 }
 
 void Gateway::tend_shapes() {
@@ -299,8 +312,9 @@ void Gateway::look_at_the_clock() {
   if (draining_) {
     std::size_t flows = 0;
     for (auto& worker : workers_) flows += worker->flow_count();
-    if (flows == 0 || loop_.now() > drain_until_) loop_.stop();
-    return;
+    if (flows != 0 && loop_.now() <= drain_until_) return;
+    if (meter_) meter_->finish(wall_now());
+    return loop_.stop();
   }
   if (!snapshot_ || snapshot_->schedules.empty()) return;
   auto active = policy::active_schedules(snapshot_->schedules, snapshot_->zone, wall_now(), build_date());
@@ -367,6 +381,7 @@ void Gateway::hear_keeper() {
     }
     if (state != Channel::State::message) return;
     if (message.type == MessageType::query) answer(message.text);
+    if (message.type == MessageType::spent) quotas_.adopt(message.text);
     if (message.type == MessageType::logins && logins_)
       logins_->adopt(message.text);
     else if (message.type == MessageType::logins)
@@ -399,8 +414,11 @@ void Gateway::answer(const std::string& query) {
                    warnings_,
                    kernel_flows_ ? &*kernel_flows_ : nullptr,
                    grants_,
+                   identification_ ? &*identification_ : nullptr,
                    interception_.get(),
                    people_.get(),
+                   meter_.get(),
+                   quotas_,
                    logins_.get(),
                    shapes_ ? shapes_->troubles() : std::vector<std::string>{}};
   std::string reply = answer_query(view, query.substr(line_end + 1));

@@ -14,6 +14,7 @@
 #include "daemon/kernel_flows.hpp"
 #include "daemon/logins.hpp"
 #include "daemon/loop.hpp"
+#include "daemon/meter_driver.hpp"
 #include "daemon/options.hpp"
 #include "daemon/people.hpp"
 #include "daemon/shape_driver.hpp"
@@ -49,6 +50,8 @@ class Gateway {
   void meet_helper(Channel helper);
   void hear_helper();
   void look_at_people();
+  void begin_metering(const rules::Settings& settings);
+  void meter();
   void tell_people();
   void put_in_force();
   void end_grants();
@@ -66,7 +69,7 @@ class Gateway {
   Channel supervisor_;
   std::mutex keeper_mutex_;  // workers send lines, the main thread answers
   Channel keeper_;
-  Ear supervisor_ear_, keeper_ear_, neighbor_ear_, signer_ear_, helper_ear_;
+  Ear supervisor_ear_, keeper_ear_, neighbor_ear_, meter_ear_, signer_ear_, helper_ear_;
 
   std::optional<rules::Settings> settings_;
   std::shared_ptr<const policy::Snapshot> snapshot_;
@@ -78,6 +81,11 @@ class Gateway {
   std::optional<netfilter::Heartbeat> heartbeat_;
   std::unique_ptr<Sightings> sightings_;
   Grants grants_;
+  Quotas quotas_;
+  std::optional<Identification> identification_;
+  FlowUses uses_;
+  base::sys::UniqueFd baselines_file_;
+  std::unique_ptr<MeterDriver> meter_;
   std::unique_ptr<People> people_;
   std::unique_ptr<Logins> logins_;
   std::string early_logins_;                    // came before the first policy

@@ -55,6 +55,12 @@ std::string seconds_in_words(std::int64_t seconds) {
   return words + std::to_string(seconds % 60) + " s";
 }
 
+Json records_of(const WorkerTotals& totals) {
+  Json records = Json::object();
+  for (std::size_t i = 0; i < record_actions.size(); ++i) records[std::string(record_actions[i])] = totals.records[i];
+  return records;
+}
+
 Reply status(const GatewayView& view, const control::Request& request) {
   Json shares;
   bool complete = ask_workers(
@@ -71,7 +77,8 @@ Reply status(const GatewayView& view, const control::Request& request) {
                  {"accept_errors", totals.accept_errors},
                  {"log_lines_lost", totals.records_lost},
                  {"bytes_up", totals.bytes_up},
-                 {"bytes_down", totals.bytes_down}};
+                 {"bytes_down", totals.bytes_down},
+                 {"records", records_of(totals)}};
         if (worker.gate() == nullptr) return;
         const GateTotals& gate = worker.gate()->totals();
         share["kernel_lane"] = {{"undecided", worker.gate()->undecided()},
@@ -107,6 +114,12 @@ Reply status(const GatewayView& view, const control::Request& request) {
     if (!view.kernel_flows->complaint().empty()) lane["trouble"] = view.kernel_flows->complaint();
   }
 
+  Json records = Json::object();
+  for (const Json& share : shares)
+    if (auto of_worker = share.find("records"); of_worker != share.end())
+      for (const auto& [action, count] : of_worker->items())
+        records[action] = records.value(action, std::uint64_t{0}) + count.get<std::uint64_t>();
+
   Json active = Json::array();
   std::string active_words;
   view.active.for_each([&](policy::ScheduleId id) {
@@ -120,8 +133,16 @@ Reply status(const GatewayView& view, const control::Request& request) {
   if (view.interception != nullptr)
     interception =
         view.interception->to_json(std::chrono::floor<std::chrono::seconds>(view.now).time_since_epoch().count());
+  Json accounting = nullptr, groups = Json::array();
+  if (view.meter != nullptr) {
+    accounting = view.meter->to_json();
+    groups = accounting["groups"];
+    accounting.erase("groups");
+  }
   Json data = {{"version", SLUICE_VERSION},
+               {"groups_bytes", std::move(groups)},
                {"interception", interception},
+               {"accounting", accounting},
                {"uptime_s", uptime},
                {"policy", view.snapshot->digest},
                {"rules", view.snapshot->rules.size()},
@@ -141,6 +162,9 @@ Reply status(const GatewayView& view, const control::Request& request) {
                {"heartbeat", view.heartbeat_complaint.empty() ? "ok" : view.heartbeat_complaint},
                {"workers", view.workers.size()},
                {"shape_troubles", view.shape_troubles},
+               {"records", records},
+               {"grants", view.grants.to_json(view.now).size()},
+               {"complete", complete},  // else a worker's share is missing
                {"warnings", view.warnings}};
   std::string text = "sluice " SLUICE_VERSION ", up " + seconds_in_words(uptime) + "\n";
   text += "policy       " + view.snapshot->digest + ": " + std::to_string(view.snapshot->rules.size()) + " rules, " +
@@ -161,6 +185,15 @@ Reply status(const GatewayView& view, const control::Request& request) {
   } else {
     text += "kernel lane  off\n";
   }
+  if (!accounting.is_null()) {
+    text += "accounting   " + std::to_string(accounting["bytes_up"].get<std::uint64_t>()) + " bytes up, " +
+            std::to_string(accounting["bytes_down"].get<std::uint64_t>()) + " down by " +
+            std::to_string(accounting["clients"].get<std::size_t>()) + " clients, " +
+            std::to_string(accounting["conntrack_entries"].get<std::size_t>()) + " connections in the kernel's table\n";
+    if (auto lost = accounting["events_lost"].get<std::size_t>(); lost != 0)
+      text += "accounting   the ends of " + std::to_string(lost) + " connections were missed\n";
+    if (accounting.contains("trouble")) text += "accounting   " + accounting["trouble"].get<std::string>() + "\n";
+  }
   if (!interception.is_null())
     text += "inspection   " + std::to_string(interception["enrolled"].size()) + " devices trust the local CA, " +
             std::to_string(interception["bypasses"].get<std::size_t>()) + " bypasses, " +
@@ -176,6 +209,10 @@ Reply status(const GatewayView& view, const control::Request& request) {
   if (!argument("log_trouble").empty()) {
     text += "access log   " + argument("log_trouble") + "\n";
     data["log_trouble"] = argument("log_trouble");
+  }
+  if (!argument("usage_trouble").empty()) {
+    text += "usage store  " + argument("usage_trouble") + "\n";
+    data["usage_trouble"] = argument("usage_trouble");
   }
   if (!complete) text += "a worker did not answer\n";
   for (const std::string& trouble : view.shape_troubles) text += "shape        " + trouble + "\n";
@@ -254,6 +291,7 @@ Reply explain(const GatewayView& view, const control::Request& request) {
   }
   policy::Client client = view.snapshot->clients.identify(view.sightings->look_up(*address));
   view.grants.look_up(*view.snapshot, client, time);
+  view.quotas.look_up(*view.snapshot, client, time);
   control::ExplainInput input{*view.snapshot,  std::move(client),  time,
                               view.build_date, argument("target"), view.kernel_flows != nullptr};
   if (view.interception != nullptr) {
@@ -276,6 +314,25 @@ Reply grants(const GatewayView& view) {
                   " s left\n";
   if (all.empty()) reply.text = "nobody has been let past a warn or code rule\n";
   reply.data = {{"grants", std::move(all)}};
+  return reply;
+}
+
+Reply quotas(const GatewayView& view) {
+  Reply reply;
+  Json all = view.quotas.to_json(*view.snapshot, view.now);
+  for (const Json& each : all) {
+    auto number = [&](const char* key) { return each[key].get<std::int64_t>(); };
+    reply.text += each["person"].get<std::string>() + "  '" + each["rule"].get<std::string>() + "'  ";
+    reply.text +=
+        number("of_seconds") != 0
+            ? std::to_string(number("seconds") / 60) + " of " + std::to_string(number("of_seconds") / 60) + " min"
+            : std::to_string(number("bytes") / 1000) + " of " + std::to_string(number("of_bytes") / 1000) + " kB";
+    reply.text += std::string(each["spent"].get<bool>() ? ", used up" : "") + "; begins anew " +
+                  control::format_time(base::WallTime(std::chrono::seconds(number("back"))), view.snapshot->zone) +
+                  "\n";
+  }
+  if (all.empty()) reply.text = "nobody has used anything of a quota in the period that runs\n";
+  reply.data = {{"quotas", std::move(all)}};
   return reply;
 }
 
@@ -330,6 +387,9 @@ std::string answer_query(const GatewayView& view, const std::string& line) {
   if (!request) return control::to_line({2, "sluicectl: " + request.error().message + "\n", Json::object()});
   if (!view.snapshot) return control::to_line({3, "sluicectl: the gateway has no policy yet\n", Json::object()});
   if (request->verb == "status") return control::to_line(status(view, *request));
+  if (request->verb == "top")
+    return control::to_line({0, "", view.meter != nullptr ? view.meter->top() : Json::object()});
+  if (request->verb == "quotas") return control::to_line(quotas(view));
   if (request->verb == "clients") return control::to_line(clients(view));
   if (request->verb == "login" || request->verb == "logout")
     return control::to_line(view.logins->answer(*request, view.now));

@@ -8,6 +8,7 @@
 
 #include "daemon/kernel_flows.hpp"
 #include "daemon/logins.hpp"
+#include "daemon/meter_driver.hpp"
 #include "daemon/people.hpp"
 #include "daemon/sightings.hpp"
 #include "daemon/worker.hpp"
@@ -28,8 +29,11 @@ struct GatewayView {
   const std::vector<std::string>& warnings;  // of loading the policy
   KernelFlows* kernel_flows;                 // null: no kernel lane
   const Grants& grants;
-  const Interception* interception;  // null: there is no CA
-  People* people;                    // null: there is no policy yet
+  const Identification* identification;  // null: there is no policy yet
+  const Interception* interception;      // null: there is no CA
+  People* people;                        // null: there is no policy yet
+  MeterDriver* meter;                    // null: nothing is counted
+  const Quotas& quotas;
   Logins* logins;
   std::vector<std::string> shape_troubles;  // what is not limited although it should be
 };

@@ -1,5 +1,7 @@
-// The gateway's side of identity: what the helper and log-ins tell, and who must hear that somebody is somebody else now.
+// The gateway's side of identity and accounting: what the helper and log-ins tell, and who must hear that somebody is somebody else now.
+#include "accounting/batch_text.hpp"
 #include "daemon/gateway.hpp"
+#include "daemon/identity_text.hpp"
 #include "daemon/log.hpp"
 
 namespace sluiced {
@@ -27,6 +29,14 @@ void Gateway::hear_helper() {
     if (state == Channel::State::closed && interception_) interception_->helper_gone();
     if (state != Channel::State::message) return;
     if (message.type == MessageType::issuer && interception_) interception_->issuer_came(message.text);
+    if (message.type != MessageType::identities) continue;
+    auto told = parse_identities(message.text);
+    if (!told) {
+      logging::error("what the helper tells of identities is damaged");
+      continue;
+    }
+    sightings_->adopt_leases(told->leases);
+    sightings_->adopt_sessions(policy::SessionSource::radius, std::move(told->sessions));
   }
 }
 
@@ -47,6 +57,43 @@ void Gateway::look_at_people() {
 void Gateway::tell_people() {
   if (people_->members() == members_told_) return;
   if (supervisor_.send(MessageType::members, people_->members())) members_told_ = people_->members();
+}
+
+// --- who used how much
+
+void Gateway::begin_metering(const rules::Settings& settings) {
+  MeterDriver::Parts parts{.lan = settings.network.lan,
+                           .mark_mask = settings.network.mark_mask,
+                           .interval = settings.accounting.interval,
+                           .identification = *identification_,
+                           .uses = uses_,
+                           .quotas = quotas_,
+                           .labels = labels_.get(),
+                           .baselines = {},
+                           .send = [this](const accounting::Batch& batch) {
+                             std::lock_guard lock(keeper_mutex_);
+                             return keeper_ && keeper_.send(MessageType::usage, accounting::to_text(batch));
+                           }};
+  if (baselines_file_) {
+    auto baselines = MeterBaselines::attach(baselines_file_.get());
+    if (!baselines) logging::warning(baselines.error().message);
+    if (baselines) parts.baselines = std::move(*baselines);
+  }
+  auto meter = MeterDriver::open(std::move(parts));
+  if (!meter) return logging::error("nothing is accounted: " + meter.error().message);
+  meter_ = std::move(*meter);
+  meter_ear_.hear = [this] { meter_->hear(); };
+  loop_.add(meter_->fd(), EPOLLIN, &meter_ear_);
+}
+
+void Gateway::meter() {
+  if (!meter_ || !snapshot_ || draining_) return;
+  bool spent = meter_->tend(loop_.now(), wall_now());
+  if (quotas_.changed_since_told()) {
+    std::lock_guard lock(keeper_mutex_);
+    if (keeper_) keeper_.send(MessageType::spent, quotas_.to_text());
+  }
+  if (spent) put_in_force();
 }
 
 }  // namespace sluiced

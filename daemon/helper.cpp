@@ -52,7 +52,12 @@ std::string last_trouble_text(const ListState& state) {
 
 }  // namespace
 
-Helper::Helper(const Options& options) : options_(options), supervisor_(base::sys::UniqueFd(role_channel_fd)) {}
+Helper::Helper(const Options& options)
+    : options_(options),
+      supervisor_(base::sys::UniqueFd(role_channel_fd)),
+      identities_(loop_, options.state, [this](const std::string& text) {
+        return gateway_ && gateway_.send(MessageType::identities, text);
+      }) {}
 
 Helper::~Helper() {
   give_up_ = true;
@@ -65,6 +70,7 @@ int Helper::run() {
   keeper_ear_.hear = [this] { hear_keeper(); };
   loop_.add(supervisor_.fd(), EPOLLIN, &supervisor_ear_);
   loop_.every(200ms, [this] { tend(); });
+  loop_.every(100ms, [this] { identities_.tend(); });
   loop_.run();
   return exit_ok;
 }
@@ -76,6 +82,7 @@ void Helper::hear_supervisor() {
     if (state == Channel::State::empty) return;
     if (state == Channel::State::closed) return loop_.stop();
     if (message.type == MessageType::policy) {
+      adopt_metrics(message.text);
       if (working_ != nullptr) {
         next_policy_ = std::make_unique<Message>(std::move(message));
       } else {
@@ -92,6 +99,9 @@ void Helper::hear_supervisor() {
       gateway_ = Channel(std::move(message.fds[0]));
       gateway_ear_.hear = [this] { hear_gateway(); };
       loop_.add(gateway_.fd(), EPOLLIN, &gateway_ear_);
+      identities_.meet_gateway();
+    } else if (message.type == MessageType::identity_secrets) {
+      identities_.begin(message.text);
     }
   }
 }
@@ -151,6 +161,19 @@ void Helper::adopt(const Message& message) {
     lists_.push_back(std::move(entry));
   }
   send_trouble();
+}
+
+// "ADDRESS:PORT N": where metrics are served, if anywhere, and how many clients may have series of their own. The place
+// changes with a restart only.
+void Helper::adopt_metrics(const std::string& settings) {
+  auto fields = base::split(settings, ' ');
+  if (fields.size() != 2) return;
+  metrics_clients_ = fields[1];
+  auto where = base::Endpoint::parse(fields[0]);
+  if (metrics_ || !where) return;
+  metrics_ = std::make_unique<MetricsEndpoint>(loop_, *where, [this](std::uint64_t number) {
+    return keeper_.send(MessageType::metrics_wanted, std::to_string(number) + "\n" + metrics_clients_);
+  });
 }
 
 Helper::Entry* Helper::find(const std::string& name) {
@@ -278,9 +301,13 @@ void Helper::hear_keeper() {
       loop_.remove(keeper_.fd());
       return keeper_.close();
     }
-    if (message.type != MessageType::query) continue;
     std::size_t line_end = message.text.find('\n');
     if (line_end == message.text.npos) continue;
+    if (message.type == MessageType::metrics && metrics_) {
+      auto number = base::parse_number(std::string_view(message.text).substr(0, line_end), ~std::uint64_t{0});
+      if (number) metrics_->page_came(*number, message.text.substr(line_end + 1));
+    }
+    if (message.type != MessageType::query) continue;
     auto request = control::parse_request(std::string_view(message.text).substr(line_end + 1));
     if (request) answer(message.text.substr(0, line_end), *request);
   }

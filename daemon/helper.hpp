@@ -1,6 +1,7 @@
-// The helper role: fetches lists, and certificates that origins forgot to send (fetch_issuer.hpp). It has no privilege and its own network access; what it downloads is parsed here and
-// by the list compiler, never by root. It is started only when some list has a `url` or TLS is inspected, and when it is gone lists stay as
-// they are and traffic flows.
+// The helper role: fetches lists, and certificates that origins forgot to send (fetch_issuer.hpp), hears who is behind
+// which address (identity_sources.hpp), and answers Prometheus (metrics_endpoint.hpp). It has no privilege and its own
+// network access; what it hears is parsed here and by the list compiler, never by root. It is started only when one of
+// these is asked for, and when it is gone lists stay as they are and traffic flows.
 //
 // Each list is asked for when it is missing, then every `every` and up to a tenth more (not all gateways of a school
 // district at once), after a failure sooner: 1 min, 2, 4, ... up to `every`. Downloads run one after the other on a thread
@@ -18,7 +19,9 @@
 #include "control/protocol.hpp"
 #include "daemon/channel.hpp"
 #include "daemon/fetched_list.hpp"
+#include "daemon/identity_sources.hpp"
 #include "daemon/loop.hpp"
+#include "daemon/metrics_endpoint.hpp"
 #include "daemon/options.hpp"
 
 namespace sluiced {
@@ -47,6 +50,7 @@ class Helper {
   void hear_gateway();
   void look_for_issuer(const std::string& url);
   void adopt(const Message& message);
+  void adopt_metrics(const std::string& settings);
   void answer(const std::string& number, const control::Request& request);
   control::Reply stats() const;
   void ask_to_update(const std::string& number, const control::Request& request);
@@ -69,6 +73,7 @@ class Helper {
   // Downloads of certificates that origins forgot, each on a thread of its own for some seconds.
   std::vector<std::thread> issuer_threads_;
   std::size_t issuers_running_ = 0;
+  IdentitySources identities_;
   std::vector<std::unique_ptr<Entry>> lists_;
   std::vector<std::string> refused_;
   struct Waiting {
@@ -82,6 +87,8 @@ class Helper {
   std::thread worker_;
   std::atomic<bool> give_up_{false};
   std::unique_ptr<Message> next_policy_;  // came while the thread works
+  std::unique_ptr<MetricsEndpoint> metrics_;
+  std::string metrics_clients_ = "0";  // how many may have series of their own
 };
 
 }  // namespace sluiced

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 
@@ -16,12 +17,18 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t most_peers = 64;
-constexpr base::Duration patience = 30s;        // with a peer, and with whoever must answer it
-constexpr base::Duration long_patience = 900s;  // with whoever compiles or fetches lists
+constexpr base::Duration patience = 30s;             // with a peer, and with whoever must answer it
+constexpr base::Duration metrics_patience = 1500ms;  // with the gateway: then what the keeper knows must do
+constexpr base::Duration quota_period = 60s;         // what is used of quotas is written once in this
+constexpr base::Duration long_patience = 900s;       // with whoever compiles or fetches lists
 
 std::string failure(int exit, std::string text) {
   control::Json data = {{"error", text}};
   return control::to_line(control::Reply{exit, "sluicectl: " + text + "\n", std::move(data)});
+}
+
+UsageKeeper::Now now() {
+  return {wall_now(), monotonic_now()};
 }
 
 std::string who_asks(int peer) {
@@ -37,7 +44,8 @@ Keeper::Keeper(const Options& options)
     : supervisor_(base::sys::UniqueFd(role_channel_fd)),
       codes_(options.state + "/codes"),
       learned_(options.state + "/learned"),
-      logins_(options.state + "/logins/logins.json") {}
+      logins_(options.state + "/logins/logins.json"),
+      quotas_(options.state + "/quotas/quotas.json") {}
 
 int Keeper::run() {
   supervisor_ear_.hear = [this] { hear_supervisor(); };
@@ -46,7 +54,11 @@ int Keeper::run() {
   control_ear_.hear = [this] { accept_peer(); };
   loop_.add(supervisor_.fd(), EPOLLIN, &supervisor_ear_);
   loop_.every(1s, [this] { drop_stale_peers(); });
+  loop_.every(quota_period, [this] { keep_quotas(); });
+  loop_.every(1s, [this] { usage_.tick(now()); });
   loop_.run();
+  keep_quotas();
+  usage_.finish(now());
   return exit_ok;
 }
 
@@ -76,6 +88,7 @@ void Keeper::hear_supervisor() {
         send_codes();
         send_learned();
         gateway_.send(MessageType::logins, logins_.text());
+        gateway_.send(MessageType::spent, spent_.empty() ? quotas_.text() : spent_);
         break;
       case MessageType::helper_peer:
         if (helper_) loop_.remove(helper_.fd());
@@ -92,8 +105,18 @@ void Keeper::hear_supervisor() {
         log_.open(std::string(fields[1]));
         break;
       }
+      case MessageType::accounting_settings:
+        usage_.configure(message.text, now());
+        break;
       case MessageType::reopen_log:
         log_.reopen();
+        break;
+      case MessageType::restarts:
+        restarts_ = control::Json::object();
+        for (std::string_view line : base::split(message.text, '\n'))
+          if (std::size_t blank = line.find(' '); blank != line.npos)
+            restarts_[std::string(line.substr(0, blank))] =
+                base::parse_number(line.substr(blank + 1), ~std::uint64_t{0}).value_or(0);
         break;
       case MessageType::answer:
         reply_from(message.text);
@@ -116,7 +139,9 @@ void Keeper::hear_gateway() {
     }
     if (message.type == MessageType::access_lines) log_.write(message.text);
     if (message.type == MessageType::reply) reply_from(message.text);
+    if (message.type == MessageType::usage) usage_.take(message.text);
     if (message.type == MessageType::code_used) codes_.used(message.text);
+    if (message.type == MessageType::spent) spent_ = message.text;
     if (message.type == MessageType::logins) logins_.write(message.text);
     if (message.type == MessageType::learned_news) learned_.learn(message.text);
     if (message.type != MessageType::code_rules) continue;
@@ -128,6 +153,10 @@ void Keeper::hear_gateway() {
 
 void Keeper::send_codes() {
   gateway_.send(MessageType::codes, codes_.for_gateway(wall_now()));
+}
+
+void Keeper::keep_quotas() {
+  if (!spent_.empty() && spent_ != quotas_.text()) quotas_.write(spent_);
 }
 
 void Keeper::send_learned() {
@@ -145,7 +174,51 @@ void Keeper::hear_helper() {
     }
     if (message.type == MessageType::list_trouble) list_trouble_ = std::move(message.text);
     if (message.type == MessageType::reply) reply_from(message.text);
+    if (message.type == MessageType::metrics_wanted) begin_metrics(message.text);
   }
+}
+
+// --- metrics
+
+// "NUMBER\nCLIENTS". The helper asks one at a time; a newer question means that it gave the older one up.
+void Keeper::begin_metrics(const std::string& wanted) {
+  std::size_t line_end = wanted.find('\n');
+  if (line_end == wanted.npos) return;
+  metrics_.emplace();
+  metrics_->number = wanted.substr(0, line_end);
+  metrics_->since = loop_.now();
+  control::MetricsInput& input = metrics_->input;
+  input.clients = base::parse_number(std::string_view(wanted).substr(line_end + 1), 1000).value_or(0);
+  auto ask_gateway = [this](const char* verb) {
+    std::uint64_t number = next_number_++;
+    bool sent = gateway_.send(MessageType::query, std::to_string(number) + "\n" + control::to_line({verb, {}}));
+    return sent ? number : 0;
+  };
+  metrics_->status = ask_gateway("status");
+  if (input.clients > 0) metrics_->top = ask_gateway("top");
+  finish_metrics();
+}
+
+// True: the answer was to a question of ours.
+bool Keeper::metrics_answer(std::uint64_t number, const std::string& line) {
+  if (!metrics_ || (number != metrics_->status && number != metrics_->top)) return false;
+  auto reply = control::parse_reply(line);
+  bool is_status = number == metrics_->status;
+  if (reply && reply->exit == 0) (is_status ? metrics_->input.gateway : metrics_->input.top) = std::move(reply->data);
+  (is_status ? metrics_->status : metrics_->top) = 0;
+  finish_metrics();
+  return true;
+}
+
+void Keeper::finish_metrics() {
+  bool late = loop_.now() - metrics_->since > metrics_patience;
+  if (!late && (metrics_->status != 0 || metrics_->top != 0)) return;
+  auto troubles = std::count(list_trouble_.begin(), list_trouble_.end(), '\n');
+  metrics_->input.keeper = {
+      {"log_lines_lost", log_.lost()}, {"log_trouble", !log_.trouble().empty()}, {"lists_in_trouble", troubles}};
+  metrics_->input.restarts = restarts_;
+  helper_.send(MessageType::metrics, metrics_->number + "\n" + control::exposition(metrics_->input));
+  metrics_.reset();
 }
 
 // --- sluicectl
@@ -196,13 +269,14 @@ void Keeper::ask(Peer& peer) {
   } else if (request->verb == "down") {
     passed_on = supervisor_.send(MessageType::down, number);
   } else if (request->verb == "status" || request->verb == "connections" || request->verb == "explain" ||
-             request->verb == "grants" || request->verb == "clients" || request->verb == "login" ||
-             request->verb == "logout") {
+             request->verb == "grants" || request->verb == "clients" || request->verb == "top" ||
+             request->verb == "quotas" || request->verb == "login" || request->verb == "logout") {
     request->args["who"] = who_asks(peer.fd.get());
     if (request->verb == "status") {
       request->args["log_lines_lost"] = std::to_string(log_.lost());
       request->args["log_trouble"] = log_.trouble();
       request->args["list_trouble"] = list_trouble_;
+      request->args["usage_trouble"] = usage_.trouble();
     }
     passed_on = gateway_.send(MessageType::query, number + "\n" + control::to_line(*request));
   } else if (request->verb.starts_with("code ")) {
@@ -214,6 +288,8 @@ void Keeper::ask(Peer& peer) {
     auto answer = learned_.answer(*request, who_asks(peer.fd.get()), wall_now(), changed);
     if (changed) send_learned();
     return reply(peer.number, control::to_line(answer));
+  } else if (UsageKeeper::answers(request->verb)) {
+    return reply(peer.number, control::to_line(usage_.answer(*request, who_asks(peer.fd.get()), now())));
   } else if (request->verb.starts_with("list ")) {
     if (!helper_) return reply(peer.number, failure(1, "no list has a url, so nothing fetches lists"));
     passed_on = helper_.send(MessageType::query, number + "\n" + control::to_line(*request));
@@ -227,7 +303,9 @@ void Keeper::reply_from(const std::string& numbered) {
   std::size_t line_end = numbered.find('\n');
   if (line_end == numbered.npos) return;
   auto number = base::parse_number(std::string_view(numbered).substr(0, line_end), ~std::uint64_t{0});
-  if (number) reply(*number, numbered.substr(line_end + 1));
+  if (!number) return;
+  std::string line = numbered.substr(line_end + 1);
+  if (!metrics_answer(*number, line)) reply(*number, std::move(line));
 }
 
 void Keeper::reply(std::uint64_t number, std::string line) {
@@ -252,6 +330,7 @@ void Keeper::drop_stale_peers() {
   for (auto& [number, peer] : peers_)
     if (loop_.now() - peer->since > (peer->may_take_long ? long_patience : patience)) stale.push_back(number);
   for (std::uint64_t number : stale) drop(number);
+  if (metrics_) finish_metrics();
 }
 
 // The socket closes now, the object when no event of this turn can name it any more.

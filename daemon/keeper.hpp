@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "control/metrics.hpp"
 #include "control/protocol.hpp"
 #include "daemon/access_log.hpp"
 #include "daemon/channel.hpp"
@@ -15,6 +17,7 @@
 #include "daemon/learned_store.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/options.hpp"
+#include "daemon/usage_keeper.hpp"
 
 namespace sluiced {
 
@@ -43,8 +46,12 @@ class Keeper {
   void hear_supervisor();
   void hear_gateway();
   void hear_helper();
+  void begin_metrics(const std::string& wanted);
+  bool metrics_answer(std::uint64_t number, const std::string& line);
+  void finish_metrics();
   void send_codes();
   void send_learned();
+  void keep_quotas();
   void accept_peer();
   void peer_ready(Peer& peer);
   void ask(Peer& peer);
@@ -61,11 +68,22 @@ class Keeper {
   AccessLog log_;
   CodeStore codes_;
   LearnedStore learned_;
-  KeptText logins_;
+  UsageKeeper usage_;
+  KeptText logins_, quotas_;
+  std::string spent_;  // of quotas, as the gateway told last
   std::vector<std::string> code_rules_;
   std::string list_trouble_;  // lines for `status`
   std::map<std::uint64_t, std::unique_ptr<Peer>> peers_;
   std::uint64_t next_number_ = 1;
+  control::Json restarts_ = control::Json::object();
+  // The helper's question, and ours to the gateway on its behalf: 0 is answered, or was not asked.
+  struct Metrics {
+    std::string number;
+    std::uint64_t status = 0, top = 0;
+    base::Monotonic since{};
+    control::MetricsInput input;
+  };
+  std::optional<Metrics> metrics_;
 };
 
 }  // namespace sluiced

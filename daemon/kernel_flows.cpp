@@ -35,13 +35,12 @@ flow::KnownOfHello known_of(const FlowLabel& label) {
   return {label.name, label.ech_offered, protocol, label.began};
 }
 
-KernelFlows::KernelFlows(FlowLabels& labels, netfilter::Conntrack conntrack, Sightings& sightings, const Grants& grants,
+KernelFlows::KernelFlows(FlowLabels& labels, netfilter::Conntrack conntrack, const Identification& identification,
                          std::vector<std::string> lans, std::uint32_t mark_mask,
                          std::function<void(flow::CommandList)> publish)
     : labels_(labels),
       conntrack_(std::move(conntrack)),
-      sightings_(sightings),
-      grants_(grants),
+      identification_(identification),
       lans_(std::move(lans)),
       mark_mask_(mark_mask),
       publish_(std::move(publish)) {
@@ -50,10 +49,8 @@ KernelFlows::KernelFlows(FlowLabels& labels, netfilter::Conntrack conntrack, Sig
 }
 
 policy::Client KernelFlows::identify(const FlowLabel& label) {
-  policy::Client client = surroundings_.snapshot->clients.identify(
-      sightings_.look_up(label.tuple.client.address, label.lan < lans_.size() ? lans_[label.lan] : ""));
-  grants_.look_up(*surroundings_.snapshot, client, wall_now());
-  return client;
+  return identification_.identify(*surroundings_.snapshot, label.tuple.client.address,
+                                  label.lan < lans_.size() ? lans_[label.lan] : "");
 }
 
 flow::RunningFlow KernelFlows::running(const FlowLabel& label, flow::Counters counters) {
@@ -70,7 +67,9 @@ void KernelFlows::judge_again(std::shared_ptr<const policy::Snapshot> snapshot, 
   std::vector<ConntrackKey> refused;
   flow::CommandList notes;
   for (const FlowLabel& label : labels) {
-    if (!running(label, {}).judge()) continue;
+    flow::RunningFlow looked_at = running(label, {});
+    looked_at.describe(notes);
+    if (!looked_at.judge()) continue;
     auto entry = conntrack_.find(label.tuple);
     if (!entry) complain(entry.error().message);
     flow::Counters counters;

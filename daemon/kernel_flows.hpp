@@ -15,8 +15,7 @@
 #include <vector>
 
 #include "daemon/flow_labels.hpp"
-#include "daemon/grants.hpp"
-#include "daemon/sightings.hpp"
+#include "daemon/identification.hpp"
 #include "flow/running_flow.hpp"
 #include "netfilter/netlink/conntrack.hpp"
 
@@ -27,7 +26,7 @@ flow::KnownOfHello known_of(const FlowLabel& label);
 class KernelFlows {
  public:
   // `lans`: the names that FlowLabel::lan counts. `publish` takes Notes for the log.
-  KernelFlows(FlowLabels& labels, netfilter::Conntrack conntrack, Sightings& sightings, const Grants& grants,
+  KernelFlows(FlowLabels& labels, netfilter::Conntrack conntrack, const Identification& identification,
               std::vector<std::string> lans, std::uint32_t mark_mask, std::function<void(flow::CommandList)> publish);
 
   // A new policy, or another set of active schedules: what it refuses is blocked in the kernel, each side is reset at its
@@ -62,8 +61,7 @@ class KernelFlows {
 
   FlowLabels& labels_;
   netfilter::Conntrack conntrack_;
-  Sightings& sightings_;
-  const Grants& grants_;
+  const Identification& identification_;
   const std::vector<std::string> lans_;
   const std::uint32_t mark_mask_;
   std::function<void(flow::CommandList)> publish_;

@@ -2,16 +2,14 @@
 
 #include <set>
 
-#include "daemon/loop.hpp"
-
 namespace sluiced {
 
 bool People::look(const policy::Snapshot& snapshot) {
   std::uint64_t version = sightings_.version();
-  if (version == seen_version_ && snapshot.digest == seen_policy_) return false;
-  bool same_policy = snapshot.digest == seen_policy_;
+  if (version == seen_version_ && &snapshot == seen_policy_) return false;
+  bool same_policy = &snapshot == seen_policy_;
   seen_version_ = version;
-  seen_policy_ = snapshot.digest;
+  seen_policy_ = &snapshot;
 
   bool changed = false;
   std::unordered_map<base::IpAddress, policy::Client> fresh;
@@ -31,14 +29,6 @@ bool People::look(const policy::Snapshot& snapshot) {
   members_.clear();
   for (const std::string& line : members) members_ += line;
   return changed;
-}
-
-policy::Client People::identify(const policy::Snapshot& snapshot, const base::IpAddress& address) {
-  auto found = clients_.find(address);
-  policy::Client client =
-      found != clients_.end() ? found->second : snapshot.clients.identify(sightings_.look_up(address));
-  grants_.look_up(snapshot, client, wall_now());
-  return client;
 }
 
 }  // namespace sluiced

@@ -6,29 +6,25 @@
 #include <string>
 #include <unordered_map>
 
-#include "daemon/grants.hpp"
-#include "daemon/sightings.hpp"
+#include "daemon/identification.hpp"
 #include "policy/snapshot.hpp"
 
 namespace sluiced {
 
 class People {
  public:
-  People(Sightings& sightings, const Grants& grants) : sightings_(sightings), grants_(grants) {}
+  explicit People(Sightings& sightings) : sightings_(sightings) {}
 
   // True: an address that was known has become somebody else's, or its group another one.
   bool look(const policy::Snapshot& snapshot);
   const std::unordered_map<base::IpAddress, policy::Client>& all() const { return clients_; }
-  // Of an address that is not in all() too.
-  policy::Client identify(const policy::Snapshot& snapshot, const base::IpAddress& address);
   // Lines of "ADDRESS GROUP" for MessageType::members: whose group a packet does not tell.
   const std::string& members() const { return members_; }
 
  private:
   Sightings& sightings_;
-  const Grants& grants_;
   std::uint64_t seen_version_ = 0;
-  std::string seen_policy_;
+  const policy::Snapshot* seen_policy_ = nullptr;  // to be compared, not followed
   std::unordered_map<base::IpAddress, policy::Client> clients_;
   std::string members_;
 };

@@ -121,6 +121,7 @@ void Supervisor::finish_reload(ListImages lists) {
   store_.keep(bundle_.lists);
   prepare_log_directory();
   send_log_settings();
+  send_accounting_settings();  // the zone may have changed
 
   control::Reply reply;
   reply.text = warnings_;

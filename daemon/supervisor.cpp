@@ -20,9 +20,12 @@
 
 #include "base/sys/memory_file.hpp"
 #include "base/text.hpp"
+#include "daemon/accounting_settings.hpp"
 #include "daemon/diagnostic_text.hpp"
 #include "daemon/flow_labels.hpp"
+#include "daemon/identity_settings.hpp"
 #include "daemon/log.hpp"
+#include "daemon/meter_baselines.hpp"
 #include "daemon/notify.hpp"
 
 namespace sluiced {
@@ -76,7 +79,13 @@ base::Result<> Supervisor::begin() {
   prepare_log_directory();
   prepare_state_folder("codes", 0700);
   prepare_state_folder("learned", 0700);
+  prepare_usage_folder();
+  auto identities = read_identity_settings(settings_.identity);
+  if (!identities) return std::move(identities).error();
+  identity_sources_ = to_text(*identities);
+  prepare_state_folder("identities", 0700);
   prepare_state_folder("logins", 0700);
+  prepare_state_folder("quotas", 0700);
   for (const std::string& warning : warnings_about_this_host(settings_)) logging::warning(warning);
 
   sigset_t watched;
@@ -96,6 +105,11 @@ base::Result<> Supervisor::begin() {
     if (!labels) return std::move(labels).error();
     labels_ = std::move(*labels);
   }
+  auto baselines = MeterBaselines::open(options_.run + "/meter");
+  if (baselines)
+    baselines_ = std::move(*baselines);
+  else
+    logging::warning(baselines.error().message + ": what flows while the gateway restarts is not accounted");
   route_ear_.hear = [this] { ruleset_.hear(); };
   loop_.add(ruleset_.fd(), EPOLLIN, &route_ear_);
   gateway_.ear.hear = [this] { hear_gateway(); };
@@ -165,6 +179,19 @@ void Supervisor::prepare_state_folder(const char* name, int mode) {
     logging::warning("cannot make " + folder + ": " + (error ? error.message() : std::strerror(errno)));
 }
 
+// A folder that the admin has made elsewhere is left as it is.
+void Supervisor::prepare_usage_folder() {
+  std::string path = store_path(settings_.accounting.store, options_.state);
+  std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  std::error_code error;
+  if (path.empty()) return;
+  if (folder == options_.state + "/usage") return prepare_state_folder("usage", 0700);
+  if (std::filesystem::exists(folder, error)) return;
+  std::filesystem::create_directories(folder, error);
+  if (error || chown(folder.c_str(), account_.uid, account_.gid) != 0 || chmod(folder.c_str(), 0700) != 0)
+    logging::warning("cannot create " + folder.string() + " for the usage store");
+}
+
 // --- roles
 
 base::Result<> Supervisor::start(Role& role) {
@@ -173,12 +200,16 @@ base::Result<> Supervisor::start(Role& role) {
   if (!child) return std::move(child).error();
   role.child = std::move(*child);
   role.started = loop_.now();
+  ++role.starts;
+  send_restarts();
   loop_.add(role.child->channel.fd(), EPOLLIN, &role.ear);
   if (&role == &keeper_) {
     if (live_) role.child->channel.send(MessageType::control_socket, {}, {control_.get()});
     send_log_settings();
+    send_accounting_settings();
   } else if (&role == &helper_) {
-    role.child->channel.send(MessageType::policy, {}, {bundle_.config.get()});
+    role.child->channel.send(MessageType::policy, metrics_settings(), {bundle_.config.get()});
+    if (!identity_sources_.empty()) role.child->channel.send(MessageType::identity_secrets, identity_sources_);
     introduce_helper();
     return base::Nothing{};
   } else if (&role == &signer_) {
@@ -188,6 +219,7 @@ base::Result<> Supervisor::start(Role& role) {
   } else {
     gateway_alive_ = loop_.now();
     send_kernel_lane();
+    if (baselines_) role.child->channel.send(MessageType::baselines, {}, {baselines_.get()});
     if (authority_) role.child->channel.send(MessageType::authorities, authority_->text, {authority_->trust.get()});
     send_policy();
     introduce_signer();
@@ -216,7 +248,7 @@ void Supervisor::introduce_helper() {
     other.child->channel.send(there, {}, {pair->second.fd()});
   };
   connect(keeper_, MessageType::peer, MessageType::helper_peer);
-  if (authority_) connect(gateway_, MessageType::gateway_peer, MessageType::helper_for_gateway);
+  connect(gateway_, MessageType::gateway_peer, MessageType::helper_for_gateway);
 }
 
 bool Supervisor::is_needed(const Role& role) const {
@@ -235,15 +267,35 @@ void Supervisor::tend_helper() {
     for (const rules::ListDeclaration& list :
          rules::list_declarations(*text, {options_.state, rules::shipped_lists_folder()}, ignored))
       needs_helper_ |= list.update.has_value();
-  needs_helper_ |= authority_.has_value();
+  needs_helper_ |= authority_.has_value() || has_identity_sources(settings_.identity) || !settings_.metrics.listen.empty();
   if (needs_helper_) {
     prepare_state_folder("lists", 0755);
-    if (helper_.child) helper_.child->channel.send(MessageType::policy, {}, {bundle_.config.get()});
+    if (helper_.child) helper_.child->channel.send(MessageType::policy, metrics_settings(), {bundle_.config.get()});
   } else if (helper_.child) {
     loop_.remove(helper_.child->channel.fd());
     helper_.child->channel.close();  // it ends by itself
     if (keeper_.child) keeper_.child->channel.send(MessageType::helper_peer);
   }
+}
+
+void Supervisor::look_for_leases() {
+  constexpr base::Duration pause = 5s;
+  if (needs_helper_ || loop_.now() < leases_looked_for_ + pause) return;
+  leases_looked_for_ = loop_.now();
+  if (has_identity_sources(settings_.identity)) tend_helper();
+}
+
+std::string Supervisor::metrics_settings() const {
+  return settings_.metrics.listen + " " + std::to_string(settings_.metrics.clients);
+}
+
+// For the metrics alone.
+void Supervisor::send_restarts() {
+  if (!keeper_.child) return;
+  std::string text;
+  for (const Role* role : {&gateway_, &keeper_, &helper_, &signer_})
+    if (role->starts > 0) text += role->name + " " + std::to_string(role->starts - 1) + "\n";
+  keeper_.child->channel.send(MessageType::restarts, text);
 }
 
 void Supervisor::hear_helper() {
@@ -280,6 +332,12 @@ void Supervisor::send_policy() {
 void Supervisor::send_log_settings() {
   if (keeper_.child)
     keeper_.child->channel.send(MessageType::log_settings, settings_.log.level + "\n" + settings_.log.access);
+}
+
+void Supervisor::send_accounting_settings() {
+  if (keeper_.child)
+    keeper_.child->channel.send(MessageType::accounting_settings,
+                                to_text(accounting_settings(settings_, snapshot_->zone, options_.state)));
 }
 
 void Supervisor::hear_gateway() {
@@ -413,6 +471,7 @@ void Supervisor::tend() {
     if (gone || now > stop_by_ + 2s) loop_.stop();
     return;
   }
+  look_for_leases();
   for (Role* role : {&keeper_, &gateway_, &helper_, &signer_}) {
     if (role->child || now < role->start_again || !is_needed(*role)) continue;
     auto started = start(*role);

@@ -43,6 +43,7 @@ class Supervisor {
     base::Monotonic started{};
     base::Monotonic start_again{};  // not before; backs off when it keeps dying
     base::Duration pause{};
+    std::uint64_t starts = 0;
   };
 
   base::Result<> begin();
@@ -56,6 +57,9 @@ class Supervisor {
   void introduce();         // a fresh channel between gateway and keeper
   void introduce_helper();  // and one between helper and keeper
   void tend_helper();       // there is one while some list is fetched
+  void look_for_leases();   // a DHCP server that comes later needs a helper too
+  std::string metrics_settings() const;
+  void send_restarts();
   void hear_helper();
   base::Result<> read_authority(const rules::Settings& settings, const policy::Snapshot& snapshot);
   void adopt_authority();   // the signer and the gateway get what was read
@@ -65,6 +69,8 @@ class Supervisor {
   void send_kernel_lane();
   void send_policy();
   void send_log_settings();
+  void send_accounting_settings();
+  void prepare_usage_folder();
   void hear_gateway();
   void adopt_people(std::string_view lines);
   void answer_reloads(const Message& from_gateway);
@@ -99,7 +105,8 @@ class Supervisor {
   const Options options_;
   Loop loop_;
   base::sys::UniqueFd lock_, signals_, control_;
-  base::sys::UniqueFd labels_;  // of the kernel lane's running flows (flow_labels.hpp)
+  base::sys::UniqueFd baselines_;  // what the meter has read (meter_baselines.hpp)
+  base::sys::UniqueFd labels_;     // of the kernel lane's running flows (flow_labels.hpp)
   Ear signal_ear_, route_ear_;
   ListStore store_;
   ListCompiler compiler_;
@@ -113,7 +120,9 @@ class Supervisor {
   RulesetKeeper ruleset_;
 
   Role gateway_{.name = "gateway"}, keeper_{.name = "keeper"}, helper_{.name = "helper"}, signer_{.name = "signer"};
-  bool needs_helper_ = false;           // some list is fetched, or origins' missing intermediates are
+  bool needs_helper_ = false;     // one of the helper's jobs is asked for
+  std::string identity_sources_;  // what the helper is told of [identity]: secrets, never logged
+  base::Monotonic leases_looked_for_{};
   std::optional<Authority> authority_;  // some group needs a CA
   base::Monotonic gateway_alive_{};
   bool live_ = false;  // the gateway has adopted a first policy

@@ -32,19 +32,18 @@ bool is_loopback(const base::IpAddress& address) {
 
 }  // namespace
 
-Worker::Worker(unsigned number, WorkerSettings settings, Sightings& sightings, Grants& grants, ConnectionLimits& limits,
+Worker::Worker(unsigned number, WorkerSettings settings, const Identification& identification, ConnectionLimits& limits,
                std::function<bool(const std::string&)> send_lines)
     : number_(number),
       settings_(std::move(settings)),
-      sightings_(sightings),
-      grants_(grants),
+      identification_(identification),
       limits_(limits),
       send_lines_(std::move(send_lines)),
       timers_(loop_.now()),
       buffer_(std::make_unique<std::array<std::uint8_t, 256 * 1024>>()),
       spare_descriptor_(::open("/dev/null", O_RDONLY | O_CLOEXEC)) {
   surroundings_.unknown_protocol = settings_.unknown_protocol;
-  surroundings_.gatekeeper = &grants_;
+  surroundings_.gatekeeper = &identification_.grants;
   if (getrandom(&surroundings_.id_seed, sizeof surroundings_.id_seed, 0) < 0)
     surroundings_.id_seed = static_cast<std::uint64_t>(monotonic_now().time_since_epoch().count()) + number_;
   loop_.every(TimerWheel::slot_width, [this] {
@@ -212,9 +211,7 @@ void Worker::listen_again() {
 }
 
 policy::Client Worker::identify(const base::IpAddress& address, const std::string& interface) {
-  policy::Client client = surroundings_.snapshot->clients.identify(sightings_.look_up(address, interface));
-  grants_.look_up(*surroundings_.snapshot, client, wall_now());
-  return client;
+  return identification_.identify(*surroundings_.snapshot, address, interface);
 }
 
 void Worker::open_flow(netfilter::Accepted accepted, const Listener& listener) {
@@ -325,6 +322,8 @@ void Worker::free_the_dead() {
 }
 
 void Worker::note(const flow::AccessRecord& record) {
+  for (std::size_t i = 0; i < record_actions.size(); ++i)
+    if (record.action == record_actions[i]) ++totals_.records[i];
   if (!keep_log_) return;
   if (log_lines_.size() > most_log_waiting) {
     ++totals_.records_lost;

@@ -13,12 +13,13 @@
 
 #include "daemon/connection_limits.hpp"
 #include "daemon/flow_driver.hpp"
+#include "daemon/flow_uses.hpp"
 #include "daemon/gate_driver.hpp"
 #include "daemon/grants.hpp"
+#include "daemon/identification.hpp"
 #include "daemon/interception.hpp"
 #include "daemon/loop.hpp"
 #include "daemon/pipe_pool.hpp"
-#include "daemon/sightings.hpp"
 #include "daemon/timer_wheel.hpp"
 #include "flow/machine.hpp"
 #include "netfilter/tproxy.hpp"
@@ -45,17 +46,22 @@ struct WorkerSettings {
   std::uint32_t upstream_mark = 0;
   flow::UnknownProtocol unknown_protocol = flow::UnknownProtocol::tunnel;
   const KernelLane* kernel_lane = nullptr;  // none; outlives the worker
+  FlowUses* uses = nullptr;                 // who counts bytes is told here what they are for; outlives the worker
 };
+
+// Access records are counted by their action.
+inline constexpr std::array<std::string_view, 5> record_actions = {"allow", "block", "warn", "code", "abort"};
 
 struct WorkerTotals {
   std::uint64_t accepted = 0, refused_by_limit = 0, accept_errors = 0, records_lost = 0;
   std::uint64_t bytes_up = 0, bytes_down = 0;
+  std::array<std::uint64_t, record_actions.size()> records{};
 };
 
 class Worker {
  public:
   // `send_lines` hands finished access-log lines on; false: they are lost and counted.
-  Worker(unsigned number, WorkerSettings settings, Sightings& sightings, Grants& grants, ConnectionLimits& limits,
+  Worker(unsigned number, WorkerSettings settings, const Identification& identification, ConnectionLimits& limits,
          std::function<bool(const std::string&)> send_lines);
   ~Worker();
 
@@ -97,6 +103,7 @@ class Worker {
   void give_back(flow::CommandList list);
   const WorkerSettings& settings() const { return settings_; }
   void note(const flow::AccessRecord& record);
+  void describe(flow::Describe what) { settings_.uses->tell(std::move(what)); }
   policy::Client identify(const base::IpAddress& address, const std::string& interface);
   void complain_of_limit(const base::IpAddress& client);  // once in a while
   void again(FlowDriver& flow);                           // work() once more, after the others
@@ -120,8 +127,7 @@ class Worker {
 
   const unsigned number_;
   const WorkerSettings settings_;
-  Sightings& sightings_;
-  Grants& grants_;
+  const Identification& identification_;
   ConnectionLimits& limits_;
   std::function<bool(const std::string&)> send_lines_;
 

@@ -1,6 +1,7 @@
 // The two ways to write an access record. JSON keeps POLICY's key order ("Access log") and leaves out what is not
 // known; squid's native format (`%ts.%03tu %6tr %>a %Ss/%03>Hs %<st %rm %ru %[un %Sh/%<a %mt`) has ten columns for
-// spaces to separate, so that no value may hold one, and readers that refuse a status of 000.
+// spaces to separate, so that no value may hold one, and readers that refuse a status of 000 and take what is beyond 4096
+// bytes for a line of its own (goaccess). Its time is when the request or connection ended.
 #include "flow/access_record.hpp"
 
 #include <cstdio>
@@ -74,11 +75,15 @@ bool is_kept(const base::IpAddress& address) {
   return address != base::IpAddress{};
 }
 
-// One column: what could end it, or the line, is percent-encoded; nothing at all is "-".
-std::string column(std::string_view value) {
+// The longest columns of squid's format. With the fixed ones they make a line of less than 4096 bytes.
+constexpr std::size_t longest_url = 2048, longest_user = 768, longest_type = 128, longest_method = 32;
+
+// One column: what could end it, or the line, is percent-encoded, what is too long is cut; nothing at all is "-".
+std::string column(std::string_view value, std::size_t longest) {
   if (value.empty()) return "-";
   std::string text;
   for (char c : value) {
+    if (text.size() >= longest) break;
     auto byte = static_cast<unsigned char>(c);
     if (byte > ' ' && byte < 0x7f) {
       text += c;
@@ -99,7 +104,7 @@ std::string host_text(const AccessRecord& record) {
 }
 
 bool is_refusal(const AccessRecord& record) {
-  return record.action == "block" || record.action == "warn" || record.action == "code";
+  return record.action == "block" || record.action == "warn" || record.action == "code" || record.action == "quota";
 }
 
 }  // namespace
@@ -161,8 +166,8 @@ std::string to_squid(const AccessRecord& record) {
   else if (url.empty() && !host.empty())
     url = "http://" + host + (record.dst.port == 80 ? "" : ":" + port) + "/";
 
-  auto milliseconds = record.time.time_since_epoch().count();
-  char begin[64];
+  auto milliseconds = record.time.time_since_epoch().count() + static_cast<std::int64_t>(record.duration_ms);
+  char begin[80];
   std::snprintf(begin, sizeof begin, "%lld.%03lld %6llu ", static_cast<long long>(milliseconds / 1000),
                 static_cast<long long>(milliseconds % 1000), static_cast<unsigned long long>(record.duration_ms));
 
@@ -170,10 +175,10 @@ std::string to_squid(const AccessRecord& record) {
   line += record.client.to_string() + " ";
   line += code;
   line += "/" + std::to_string(status) + " " + std::to_string(record.bytes_down) + " ";
-  line += (tunnel ? "CONNECT" : column(record.method)) + " " + column(url) + " ";
-  line += column(record.user.empty() ? record.device : record.user) + " ";
+  line += (tunnel ? "CONNECT" : column(record.method, longest_method)) + " " + column(url, longest_url) + " ";
+  line += column(record.user.empty() ? record.device : record.user, longest_user) + " ";
   line += refused || !is_kept(record.dst.address) ? "HIER_NONE/-" : "HIER_DIRECT/" + record.dst.address.to_string();
-  line += " " + column(record.type);
+  line += " " + column(record.type, longest_type);
   return line;
 }
 

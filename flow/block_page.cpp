@@ -97,6 +97,8 @@ std::string why_sentence(const policy::Snapshot& snapshot, const policy::Verdict
     case policy::Reason::waiting:
       break;
   }
+  if (verdict.outcome == policy::Outcome::quota)
+    return "What the rule '" + std::string(rule_name(snapshot, verdict.rule)) + "' gives you is used up.";
   std::string text = "Blocked by the rule '" + std::string(rule_name(snapshot, verdict.rule)) + "'";
   if (verdict.outcome == policy::Outcome::warn) text += ", which asks for a confirmation";
   if (verdict.outcome == policy::Outcome::code) text += ", which asks for a code";
@@ -112,6 +114,9 @@ Answer block_answer(const Subject& subject, const PageContext& context) {
   std::string url = subject.url ? subject.url->to_string() : std::string{};
   std::string what = url.empty() ? host : url;
   std::string why = context.why.empty() ? why_sentence(context.snapshot, subject.verdict) : std::string(context.why);
+  for (const policy::Client::Spent& spent : context.client.spent)
+    if (subject.verdict.outcome == policy::Outcome::quota && spent.rule == subject.verdict.rule)
+      why += " It comes back at " + local_time(spent.back, context.snapshot.zone) + ".";
   if (!subject.fault.empty())
     why = "This site cannot be trusted: " + subject.fault + ". What you would send to it could be read by others.";
 

@@ -86,8 +86,18 @@ struct Note {
   AccessRecord record;
 };
 
+// What the flow is used for, for whoever counts its bytes: as far as the group's `log` keeps it. Told again when it
+// becomes something else.
+struct Describe {
+  base::FiveTuple tuple;
+  std::string name;        // of the origin; empty: none, not known yet, or not kept
+  std::string categories;  // without "category:", sorted, joined by ','
+  std::string action;      // "allow", "block", ...
+  std::string quota_rule;  // the rule whose quota it spends; empty: none
+};
+
 using Command = std::variant<Connect, ConnectTls, AcceptTls, HangUp, Read, Consume, Forward, Send, Splice, Finish,
-                             Close, Reset, Arm, Note>;
+                             Close, Reset, Arm, Note, Describe>;
 using CommandList = std::vector<Command>;
 
 }  // namespace flow

@@ -78,7 +78,20 @@ bool Flow::judge() {
   subject.verdict = policy::decide(*snapshot_, facts);
   if (!subject.looked_at && refuses(subject.verdict) && asks_about_names(snapshot_->rules[subject.verdict.rule.value]))
     subject.verdict = {};
+  describe();
   return refuses(subject.verdict);
+}
+
+void Flow::describe() {
+  const policy::Verdict& verdict = subject.verdict;
+  std::string_view name = subject.name ? std::string_view(subject.name->text()) : std::string_view{};
+  bool same = described_ && described_->name == name && described_->rule == verdict.rule &&
+              described_->outcome == verdict.outcome && described_->snapshot == snapshot_.get() &&
+              described_->user == opening_.client.user;
+  if (same) return;
+  described_.emplace(
+      Described{std::string(name), opening_.client.user, verdict.rule, verdict.outcome, snapshot_.get()});
+  out.describe(flow::describe(*snapshot_, opening_.client, opening_.tuple, subject));
 }
 
 void Flow::refuse(policy::Reason reason) {

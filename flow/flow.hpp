@@ -5,6 +5,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "flow/machine.hpp"
@@ -52,12 +54,21 @@ class Flow {
 
  private:
   void count_spliced();
+  void describe();
 
   Opening opening_;
   Surroundings& surroundings_;
   const Counters& counters_;
   std::shared_ptr<const policy::Snapshot> snapshot_;
   Tally tally_at_beginning_;  // of the subject
+  // What was told last.
+  struct Described {
+    std::string name, user;
+    policy::RuleId rule;
+    policy::Outcome outcome;
+    const policy::Snapshot* snapshot;
+  };
+  std::optional<Described> described_;
 };
 
 }  // namespace flow

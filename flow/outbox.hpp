@@ -47,6 +47,9 @@ class Outbox {
   void reset() { put(Reset{}); }
   void arm(Timer timer, base::Duration after) { put(Arm{timer, after}); }
   void disarm(Timer timer) { put(Arm{timer, {}}); }
+  void describe(Describe what) {
+    if (list_ != nullptr) put(std::move(what));  // what is judged only to be looked at has nobody to tell
+  }
   void note(AccessRecord record) { put(Note{std::move(record)}); }
 
  private:

@@ -1,5 +1,7 @@
 #include "flow/record.hpp"
 
+#include <algorithm>
+
 #include "policy/names.hpp"
 
 namespace flow {
@@ -65,6 +67,24 @@ AccessRecord make_record(const Subject& subject, const RecordContext& context) {
   record.type = subject.content_type;
   if (group.log == policy::LogDetail::url && subject.url) record.url = subject.url->to_string();
   return record;
+}
+
+Describe describe(const policy::Snapshot& snapshot, const policy::Client& client, const base::FiveTuple& tuple,
+                  const Subject& subject) {
+  policy::LogDetail detail = snapshot.groups[client.group.value].log;
+  Describe what;
+  what.tuple = tuple;
+  what.action = action_word(subject.verdict.outcome);
+  if (subject.verdict.rule.value < snapshot.rules.size() &&
+      snapshot.rules[subject.verdict.rule.value].action == policy::Action::quota)
+    what.quota_rule = snapshot.rules[subject.verdict.rule.value].name;
+  if (detail == policy::LogDetail::none) return what;
+  std::vector<std::string> names = category_names(snapshot, subject.verdict.categories);
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : names)
+    if (!name.starts_with("list:")) what.categories += (what.categories.empty() ? "" : ",") + name;
+  if (detail != policy::LogDetail::category && subject.name) what.name = subject.name->text();
+  return what;
 }
 
 }  // namespace flow

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "flow/access_record.hpp"
+#include "flow/command.hpp"
 #include "flow/subject.hpp"
 #include "policy/snapshot.hpp"
 
@@ -25,6 +26,10 @@ struct RecordContext {
 bool is_recorded(policy::LogDetail detail, const policy::Verdict& verdict);
 // Bytes, duration and id are the caller's.
 AccessRecord make_record(const Subject& subject, const RecordContext& context);
+
+// What the flow is used for, for whoever counts its bytes (Describe).
+Describe describe(const policy::Snapshot& snapshot, const policy::Client& client, const base::FiveTuple& tuple,
+                  const Subject& subject);
 
 // What came of it, in the log's words: a flow that nothing refused went on, so "look further" is "allow".
 std::string_view action_word(policy::Outcome outcome);

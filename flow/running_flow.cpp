@@ -19,6 +19,11 @@ bool RunningFlow::judge() {
   return flow_.adopt_policy(policy::Client(flow_.opening().client));
 }
 
+void RunningFlow::describe(CommandList& out) {
+  flow_.out.attach(out);
+  judge();
+}
+
 void RunningFlow::note_end(CommandList& out) {
   if (judge()) flow_.subject.verdict.outcome = policy::Outcome::allow;
   note_refusal(out);

@@ -20,6 +20,8 @@ class RunningFlow {
 
   // What the policy in force says of it now. True: refused (and not by a rule that leaves running flows alone).
   bool judge();
+  // What it is used for, in a Describe.
+  void describe(CommandList& out);
   // Its line for the log. note_end(): it was allowed to its end, whatever the policy has become since.
   void note_end(CommandList& out);
   void note_refusal(CommandList& out);  // after judge()

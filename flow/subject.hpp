@@ -16,7 +16,7 @@ namespace flow {
 // Whether the client may not go on. Where no click and no code can be taken, warn and code refuse (POLICY 10).
 inline bool refuses(const policy::Verdict& verdict) {
   return verdict.outcome == policy::Outcome::block || verdict.outcome == policy::Outcome::warn ||
-         verdict.outcome == policy::Outcome::code;
+         verdict.outcome == policy::Outcome::code || verdict.outcome == policy::Outcome::quota;
 }
 
 // Everything may still come: any protocol can be spoken on any diverted port.

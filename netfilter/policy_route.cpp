@@ -290,6 +290,21 @@ base::Result<std::vector<base::IpPrefix>> inner_prefixes(const DivertPlan& plan)
   return prefixes;
 }
 
+base::Result<std::vector<base::IpPrefix>> prefixes_behind(const std::vector<std::string>& interfaces) {
+  base::Result<std::vector<Route>> routes = main_table();
+  if (!routes) return std::move(routes).error();
+  std::vector<base::IpPrefix> prefixes;
+  for (const Route& route : *routes)
+    if (route.unicast && route.destination.length() > 0 &&
+        std::any_of(route.interfaces.begin(), route.interfaces.end(), [&](std::uint32_t index) {
+          return std::find(interfaces.begin(), interfaces.end(), interface_name(index)) != interfaces.end();
+        }))
+      prefixes.push_back(route.destination);
+  std::sort(prefixes.begin(), prefixes.end());
+  prefixes.erase(std::unique(prefixes.begin(), prefixes.end()), prefixes.end());
+  return prefixes;
+}
+
 base::Result<RouteWatch> RouteWatch::open() {
   base::Result<base::sys::UniqueFd> socket =
       open_netlink(NETLINK_ROUTE,

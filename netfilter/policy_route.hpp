@@ -26,6 +26,9 @@ base::Result<std::vector<std::string>> default_route_interfaces();
 // readable.
 base::Result<std::vector<base::IpPrefix>> inner_prefixes(const DivertPlan& plan);
 
+// What the main table sends by one of these interfaces: where their clients live. Default routes are left out.
+base::Result<std::vector<base::IpPrefix>> prefixes_behind(const std::vector<std::string>& interfaces);
+
 // Routing changes as a pollable descriptor: readable when rules, routes or links changed.
 class RouteWatch {
  public:

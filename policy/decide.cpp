@@ -13,7 +13,7 @@
 //   no rule holds                   | allow, no_rule     | look_further        | the same
 //
 // `warn` and `code` refuse until they are clicked or redeemed (POLICY 10) and are not `block`: they wait like an
-// allowance and refuse like a block. Clicked or redeemed they are allowances.
+// allowance and refuse like a block. Clicked or redeemed they are allowances. `quota` is one until it is spent.
 //
 // A shadow rule never ends the walk and nothing waits for it; the first one that would have decided is reported. A rule
 // that needs only the undeclared length of a body leaves its limit in the verdict and the walk goes on as if the body
@@ -37,6 +37,8 @@ Outcome outcome_of(Action action) {
       return Outcome::warn;
     case Action::code:
       return Outcome::code;
+    case Action::quota:
+      return Outcome::quota;
   }
   return Outcome::block;
 }
@@ -60,10 +62,12 @@ Judgement Walk::step(const Rule& rule) {
   return judgement;
 }
 
-// A warning once clicked and a code once redeemed allow (POLICY 10).
+// A warning once clicked, a code once redeemed and a quota that is not spent allow (POLICY 10).
 bool Walk::refuses(RuleId id, const Rule& rule) const {
   if (rule.action == Action::allow) return false;
   if (rule.action == Action::block) return true;
+  if (rule.action == Action::quota)
+    return std::any_of(client_.spent.begin(), client_.spent.end(), [&](const auto& each) { return each.rule == id; });
   return std::find(client_.cleared.begin(), client_.cleared.end(), id) == client_.cleared.end();
 }
 

@@ -10,6 +10,7 @@
 #include "base/domain_name.hpp"
 #include "base/endpoint.hpp"
 #include "base/mac_address.hpp"
+#include "base/time.hpp"
 #include "base/url_view.hpp"
 #include "policy/ids.hpp"
 
@@ -38,6 +39,11 @@ struct Client {
   std::vector<std::string> roles;
   GroupId group = default_group;
   std::vector<RuleId> cleared;  // warn rules that were clicked and code rules that a code was redeemed for (POLICY 10)
+  struct Spent {
+    RuleId rule;
+    base::WallTime back{};  // when the next period begins
+  };
+  std::vector<Spent> spent;                           // quota rules of which nothing is left
   IdentitySource identity = IdentitySource::unknown;  // what chose the group
 };
 

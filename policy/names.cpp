@@ -14,6 +14,8 @@ std::string_view to_string(Outcome outcome) {
       return "warn";
     case Outcome::code:
       return "code";
+    case Outcome::quota:
+      return "quota";
   }
   return "";
 }
@@ -145,6 +147,8 @@ std::string_view to_string(Action action) {
       return "warn";
     case Action::code:
       return "code";
+    case Action::quota:
+      return "quota";
   }
   return "";
 }

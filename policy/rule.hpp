@@ -1,6 +1,7 @@
 // One rule as it is walked. Conditions of different keys are ANDed, values of one key ORed; an absent key holds.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -16,7 +17,17 @@
 namespace policy {
 
 enum class Tier { must, normal, fallback };  // `fallback` is written `tier = "default"`
-enum class Action { allow, block, warn, code };
+enum class Action { allow, block, warn, code, quota };
+
+// How much of something a person may have in a day or a week, over all devices (POLICY 12). One of the two is set.
+struct Quota {
+  enum class Period { day, week } period = Period::day;
+  std::optional<std::uint64_t> bytes;
+  std::optional<std::chrono::seconds> time;  // a minute counts when it had traffic
+  std::uint16_t reset_minute = 0;            // local time of the day at which a period begins
+  std::uint8_t reset_weekday = 0;            // of a week: 0 = Monday
+  bool operator==(const Quota&) const = default;
+};
 
 // Values of `from` / `not_from`.
 struct FromSet {
@@ -63,10 +74,11 @@ struct Rule {
   Tier tier = Tier::normal;
   Action action = Action::allow;
   Conditions conditions;
-  unsigned minutes = 60;   // of warn: how long a click counts
-  bool shadow = false;     // counted and logged, never ends the walk
-  bool live_keep = false;  // live = "keep": running flows are left alone
-  std::string file;        // where it was written, for explain
+  std::optional<Quota> quota;  // of action quota
+  unsigned minutes = 60;       // of warn: how long a click counts
+  bool shadow = false;         // counted and logged, never ends the walk
+  bool live_keep = false;      // live = "keep": running flows are left alone
+  std::string file;            // where it was written, for explain
   std::uint32_t line = 0;
 };
 

@@ -110,6 +110,17 @@ std::optional<std::int64_t> next_edge_of(const Slot& slot, const Zone& zone, std
 
 }  // namespace
 
+std::int64_t offset_at(const Zone& zone, std::int64_t utc) {
+  return segment(zone, segment_of(zone, utc)).offset;
+}
+
+std::int64_t utc_of(const Zone& zone, std::int64_t local) {
+  // No zone is a day away from UTC, so these are the offsets on both sides of a change that may be near.
+  std::int64_t before = offset_at(zone, local - day_seconds), after = offset_at(zone, local + day_seconds);
+  bool by_before = offset_at(zone, local - before) == before || offset_at(zone, local - after) != after;
+  return local - (by_before ? before : after);
+}
+
 ScheduleSet active_schedules(const std::vector<Schedule>& schedules, const Zone& zone, base::WallTime now,
                              base::WallTime trusted_since) {
   ScheduleSet active;

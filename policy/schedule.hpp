@@ -23,6 +23,12 @@ struct Zone {
   std::vector<Change> changes;  // empty: UTC
 };
 
+// How far the local clock is east of UTC, in seconds, at a moment given in UTC seconds since 1970.
+std::int64_t offset_at(const Zone& zone, std::int64_t utc);
+// The first moment (UTC) at which the local clock shows `local`; a time that it skips is as far behind the jump as it was
+// said to be.
+std::int64_t utc_of(const Zone& zone, std::int64_t local);
+
 // Local minutes; a slot belongs to the day it starts and may cross midnight (end <= begin). End exclusive.
 struct WeeklySlot {
   std::uint8_t days = 0;  // bit 0 = Monday ... bit 6 = Sunday

@@ -11,7 +11,7 @@ namespace policy {
 enum class Lane { kernel, splice, intercept };  // how a flow travels
 
 // look_further: nothing refuses so far, and a later stage may still decide.
-enum class Outcome { look_further, allow, block, warn, code };
+enum class Outcome { look_further, allow, block, warn, code, quota };  // quota: it is spent
 
 enum class Reason {
   rule,     // Verdict::rule holds

@@ -25,7 +25,7 @@ policy::Client identify(const policy::Snapshot& snapshot, const base::IpAddress&
 
 bool refuses(const policy::Verdict& verdict) {
   return verdict.outcome == policy::Outcome::block || verdict.outcome == policy::Outcome::warn ||
-         verdict.outcome == policy::Outcome::code;
+         verdict.outcome == policy::Outcome::code || verdict.outcome == policy::Outcome::quota;
 }
 
 policy::Verdict judge(const policy::Snapshot& snapshot, const Story& story, base::WallTime time) {

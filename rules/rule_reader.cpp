@@ -1,6 +1,7 @@
 // [[rule]]: the tiers' order, names, actions. Rules end up in walking order: must, normal, default; inside a tier as
 // the files have them.
 #include <algorithm>
+#include <bit>
 
 #include "rules/conditions.hpp"
 #include "rules/coverage.hpp"
@@ -65,8 +66,8 @@ class RuleReader {
         rule.action = policy::Action::code;
         break;
       case WrittenAction::quota:
-        rule.action = policy::Action::allow;
-        later("action = \"quota\"", "treated as \"allow\", nothing is counted yet");
+        rule.action = policy::Action::quota;
+        read_quota(rule);
         break;
     }
     action_options(rule, written, action.has_value());
@@ -82,21 +83,41 @@ class RuleReader {
     };
     if (auto minutes = reader_.integer("minutes", 1, 1440)) rule.minutes = static_cast<unsigned>(*minutes);
     belongs("minutes", WrittenAction::warn, "warn");
-    auto per_day = reader_.string("per_day");
-    if (per_day && !parse_duration(per_day->value) && !parse_size(per_day->value))
-      error(diagnostics_, per_day->place,
-            "'" + per_day->value + "' is neither a time nor a size, expected \"30m\" or \"500MB\"");
-    belongs("per_day", WrittenAction::quota, "quota");
-    if (action == WrittenAction::quota && !reader_.has("per_day"))
-      error(diagnostics_, reader_.place(), "'per_day' is missing, expected \"30m\" or \"500MB\"");
-    auto reset = reader_.string("reset");
-    if (reset && !parse_slot("mon " + reset->value + "-24:00"))
-      error(diagnostics_, reset->place, "'" + reset->value + "' is not a time of the day, expected \"04:00\"");
+    for (const char* key : {"per_day", "per_week"}) belongs(key, WrittenAction::quota, "quota");
+    if (action != WrittenAction::quota) (void)reader_.string("reset");
     belongs("reset", WrittenAction::quota, "quota");
   }
 
-  void later(std::string_view what, std::string_view effect) {
-    not_enforced(diagnostics_, reader_.place_of("action"), what, effect, must_);
+  // per_day = "30m" or "500MB", or per_week; reset = "04:00", of a week "mon 04:00".
+  void read_quota(policy::Rule& rule) {
+    policy::Quota quota;
+    auto per_day = reader_.string("per_day"), per_week = reader_.string("per_week"), reset = reader_.string("reset");
+    if (!reader_.has("per_day") && !reader_.has("per_week"))
+      error(diagnostics_, reader_.place(), "'per_day' or 'per_week' is missing, expected \"30m\" or \"500MB\"");
+    if (per_day && per_week)
+      error(diagnostics_, per_week->place, "a rule has 'per_day' or 'per_week'; write a rule for each");
+    if (per_week) quota.period = policy::Quota::Period::week;
+    if (const auto& amount = per_week ? per_week : per_day) {
+      quota.time = parse_duration(amount->value);
+      if (!quota.time) quota.bytes = parse_size(amount->value);
+      if (!quota.time && !quota.bytes)
+        error(diagnostics_, amount->place,
+              "'" + amount->value + "' is neither a time nor a size, expected \"30m\" or \"500MB\"");
+    }
+    if (reset) {
+      bool has_day = reset->value.find(' ') != std::string::npos;
+      auto slot = parse_slot((has_day ? "" : "mon ") + reset->value + "-24:00");
+      const policy::WeeklySlot* weekly = slot ? std::get_if<policy::WeeklySlot>(&*slot) : nullptr;
+      if (!weekly || !std::has_single_bit(weekly->days) || (has_day && !per_week)) {
+        error(diagnostics_, reset->place,
+              "'" + reset->value + "' is not a time of the " +
+                  (per_week ? "week, expected \"mon 04:00\"" : "day, expected \"04:00\""));
+      } else {
+        quota.reset_minute = weekly->begin_minute;
+        quota.reset_weekday = static_cast<std::uint8_t>(std::countr_zero(weekly->days));
+      }
+    }
+    rule.quota = quota;
   }
 
   TableReader reader_;

@@ -1,6 +1,7 @@
 // sluice.toml as values (POLICY, "sluice.toml"). Defaults here are the documented ones.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -41,7 +42,13 @@ struct Settings {
     bool operator==(const Log&) const = default;
   } log;
   struct Accounting {
-    std::string store = "/var/lib/sluice/usage.db";
+    std::string store = "/var/lib/sluice/usage.db";  // or "off"
+    std::chrono::seconds flush{60};                  // one write per this
+    std::chrono::seconds interval{5};                // how often the kernel's counters are read
+    std::chrono::seconds keep_minute = std::chrono::days(2), keep_hour = std::chrono::days(35),
+                         keep_day = std::chrono::days(400), keep_month = std::chrono::days(3650);
+    std::uint64_t max_size = 256'000'000;  // bytes
+    std::uint32_t hosts = 50;              // of one client that are kept by name, once a period is over
     bool operator==(const Accounting&) const = default;
   } accounting;
   struct TlsIntercept {
@@ -59,10 +66,14 @@ struct Settings {
     std::string unknown_mac;  // a group, or empty: by address
     std::string radius_listen;
     std::vector<std::pair<base::IpAddress, std::string>> radius_clients;  // with the file of their secret
+    std::chrono::seconds radius_session_timeout{0};  // without a word of a session it ends; 0: told by its Interims
+    bool leases_auto = true;                         // the usual lease files that are there
+    std::vector<std::string> leases;                 // if not leases_auto
     bool operator==(const Identity&) const = default;
   } identity;
   struct Metrics {
     std::string listen;
+    std::uint32_t clients = 0;  // this many have series of their own
     bool operator==(const Metrics&) const = default;
   } metrics;
   struct Dns {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
+#include <chrono>
 #include <functional>
 
 #include "base/endpoint.hpp"
@@ -10,11 +11,21 @@
 #include "rules/enforcement.hpp"
 #include "rules/names.hpp"
 #include "rules/near_match.hpp"
+#include "rules/units.hpp"
 
 namespace rules {
 namespace {
 
+using namespace std::chrono_literals;
 using Ports = std::vector<std::uint16_t>;
+
+// As an admin writes it: "2h", "35d".
+std::string in_words(std::chrono::seconds duration) {
+  auto count = duration.count();
+  for (const auto& [size, unit] : {std::pair(86400, "d"), std::pair(3600, "h"), std::pair(60, "m")})
+    if (count % size == 0) return std::to_string(count / size) + unit;
+  return std::to_string(count) + "s";
+}
 
 // Interface names of an array, each once.
 std::vector<std::string> read_interfaces(const std::vector<Text>& texts, Diagnostics& diagnostics) {
@@ -139,6 +150,22 @@ void read_path(TableReader& reader, std::string_view key, std::initializer_list<
   error(diagnostics, text->place, "'" + std::string(key) + "' is '" + text->value + "', expected " + one_of(expected));
 }
 
+void read_duration(TableReader& reader, std::string_view key, std::chrono::seconds least, std::chrono::seconds most,
+                   std::chrono::seconds& out, Diagnostics& diagnostics) {
+  auto text = reader.string(key);
+  if (!text) return;
+  auto duration = parse_duration(text->value);
+  if (!duration)
+    error(
+        diagnostics, text->place,
+        "'" + std::string(key) + "' is '" + text->value + "', expected a duration such as \"60s\", \"1h\" or \"35d\"");
+  else if (*duration < least || *duration > most)
+    error(diagnostics, text->place,
+          "'" + std::string(key) + "' is '" + text->value + "', expected " + in_words(least) + " to " + in_words(most));
+  else
+    out = *duration;
+}
+
 // "127.0.0.1:1813", or empty for none.
 void read_listen(TableReader& reader, std::string& out, Diagnostics& diagnostics) {
   auto text = reader.string("listen");
@@ -170,7 +197,30 @@ void read_log(TableReader& reader, Settings::Log& out, Diagnostics& diagnostics)
 }
 
 void read_accounting(TableReader& reader, Settings::Accounting& out, Diagnostics& diagnostics) {
-  read_path(reader, "store", {}, out.store, diagnostics);
+  read_path(reader, "store", {"off"}, out.store, diagnostics);
+  read_duration(reader, "flush", 1s, std::chrono::days(1), out.flush, diagnostics);
+  read_duration(reader, "interval", 1s, 10min, out.interval, diagnostics);
+  if (const Member* member = reader.find("keep")) {
+    TableReader keep(*member, diagnostics);
+    constexpr std::chrono::seconds most = std::chrono::days(3650);
+    // A report takes the rest of an hour in minutes, of a day in hours and so on: each level outlives the next one's
+    // period.
+    read_duration(keep, "minute", std::chrono::hours(2), most, out.keep_minute, diagnostics);
+    read_duration(keep, "hour", std::chrono::days(2), most, out.keep_hour, diagnostics);
+    read_duration(keep, "day", std::chrono::days(32), most, out.keep_day, diagnostics);
+    read_duration(keep, "month", std::chrono::days(32), most, out.keep_month, diagnostics);
+    keep.finish();
+  }
+  if (auto text = reader.string("max_size")) {
+    auto size = parse_size(text->value);
+    constexpr std::uint64_t least = 1'000'000;
+    if (!size || *size < least)
+      error(diagnostics, text->place,
+            "'max_size' is '" + text->value + "', expected a size such as \"256MB\", 1MB or more");
+    else
+      out.max_size = *size;
+  }
+  out.hosts = static_cast<std::uint32_t>(reader.integer("hosts", 1, 10'000).value_or(out.hosts));
 }
 
 void read_tls_intercept(TableReader& reader, Settings::TlsIntercept& out, Diagnostics& diagnostics) {
@@ -208,7 +258,34 @@ void read_radius(const Member& member, Settings::Identity& out, Diagnostics& dia
       if (address) out.radius_clients.emplace_back(*address, file);
     }
   }
+  if (auto timeout = reader.string("session_timeout"); timeout && !timeout->value.empty()) {
+    auto duration = parse_duration(timeout->value);
+    if (!duration || *duration <= std::chrono::seconds(0) || *duration > std::chrono::hours(24 * 30))
+      error(diagnostics, timeout->place,
+            "'session_timeout' is '" + timeout->value + "', expected a time up to \"30d\" such as \"30m\"");
+    else
+      out.radius_session_timeout = *duration;
+  }
+  if (!out.radius_listen.empty() && out.radius_clients.empty())
+    error(diagnostics, member.value.place, "'listen' without 'clients': nobody could say anything to RADIUS");
+  if (out.radius_listen.empty() && !out.radius_clients.empty())
+    error(diagnostics, member.value.place, "'clients' without 'listen': nothing would hear these RADIUS clients");
   reader.finish();
+}
+
+// "auto", "off", or absolute paths.
+void read_leases(TableReader& reader, Settings::Identity& out, Diagnostics& diagnostics) {
+  auto texts = reader.strings("leases");
+  if (!texts || (texts->size() == 1 && texts->front().value == "auto")) return;
+  out.leases_auto = false;
+  if (texts->size() == 1 && texts->front().value == "off") return;
+  for (const Text& text : *texts) {
+    if (text.value.starts_with('/') && text.value.find('\n') == text.value.npos)
+      out.leases.push_back(text.value);
+    else
+      error(diagnostics, text.place,
+            "'leases' is '" + text.value + "', expected \"auto\", \"off\" or absolute paths of lease files");
+  }
 }
 
 void read_identity(TableReader& reader, Settings::Identity& out, std::optional<Text>& unknown_mac,
@@ -228,6 +305,7 @@ void read_identity(TableReader& reader, Settings::Identity& out, std::optional<T
   unknown_mac = reader.string("unknown_mac");
   if (unknown_mac) out.unknown_mac = unknown_mac->value;
   if (const Member* radius = reader.find("radius")) read_radius(*radius, out, diagnostics);
+  read_leases(reader, out, diagnostics);
 }
 
 void read_dns(TableReader& reader, Settings::Dns& out, Diagnostics& diagnostics) {
@@ -279,17 +357,16 @@ SettingsRead read_settings(const Node& root, Diagnostics& diagnostics) {
   section("daemon", out.daemon, read_daemon);
   section("log", out.log, read_log);
   section("limits", out.limits, read_limits);
-  section_of_later("accounting", out.accounting, defaults.accounting, read_accounting);
+  section("accounting", out.accounting, read_accounting);
   section("tls_intercept", out.tls_intercept, read_tls_intercept);
   section("portal", out.portal, read_portal);
-  section_of_later("identity", out.identity, defaults.identity,
-                   [&](TableReader& reader, Settings::Identity& values, Diagnostics& found) {
-                     read_identity(reader, values, read.unknown_mac, found);
-                   });
-  section_of_later("metrics", out.metrics, defaults.metrics,
-                   [](TableReader& reader, Settings::Metrics& values, Diagnostics& found) {
-                     read_listen(reader, values.listen, found);
-                   });
+  section("identity", out.identity, [&](TableReader& reader, Settings::Identity& values, Diagnostics& found) {
+    read_identity(reader, values, read.unknown_mac, found);
+  });
+  section("metrics", out.metrics, [](TableReader& reader, Settings::Metrics& values, Diagnostics& found) {
+    read_listen(reader, values.listen, found);
+    values.clients = static_cast<std::uint32_t>(reader.integer("clients", 0, 1000).value_or(values.clients));
+  });
   section_of_later("dns", out.dns, defaults.dns, read_dns);
   top.finish();
   return read;

@@ -20,6 +20,8 @@
 #include "sluicectl/identity_verbs.hpp"
 #include "sluicectl/list_verbs.hpp"
 #include "sluicectl/replay_verb.hpp"
+#include "sluicectl/top_verb.hpp"
+#include "sluicectl/usage_verbs.hpp"
 
 namespace sluicectl {
 namespace {
@@ -137,6 +139,8 @@ const std::vector<Verb> verbs = {
     {"ca", "init|show|export|rotate ...", "the local certificate authority", ca},
     {"bypass", "list|revoke NAME [--client DEVICE]", "names that a device refuses to have decrypted", bypass},
     {"grants", "", "who has been let past a warn or code rule", grants},
+    {"usage", "[--by WHAT] [--since T] [--csv] ...", "who used how much, on what, when", usage},
+    {"person", "export|erase NAME", "all that is kept about somebody, or its removal", person},
     {"replay", "FILE.pcap | --log ACCESS.jsonl", "what a capture or past requests would meet", replay},
     {"reload", "", "the new files go live, or nothing changes", reload},
     {"clients", "", "who is there, how we know, and by which addresses", clients},
@@ -144,6 +148,7 @@ const std::vector<Verb> verbs = {
     {"logout", "--client ADDRESS | --user NAME", "and is not any more", logout},
     {"status", "", "what is in force, and how it goes", status},
     {"connections", "", "what is open now", connections},
+    {"top", "[--once]", "who moves how much just now, live", top},
     {"down", "", "removes every rule of ours and stops the daemon", down},
 };
 

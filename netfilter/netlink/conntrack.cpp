@@ -8,6 +8,8 @@
 // - Requests do not ask for an acknowledgement. The kernel works through all messages of one send() before it returns,
 //   and answers only what it refuses; whatever is not in the socket by then will not come. So a batch of changes is one
 //   send and one fruitless recv, and one recv more for each entry that has gone.
+// - Events come on a socket that is never written to. An event that found no room is told once as ENOBUFS and is lost for
+//   good: its reader dumps then, rather than take the error for the end of the news.
 // - Dumps have a socket of their own: a request may be made while one is read.
 #include "netfilter/netlink/conntrack.hpp"
 
@@ -25,6 +27,8 @@
 namespace netfilter {
 namespace {
 
+constexpr int event_buffer = 4 << 20;  // about 10,000 ends while the reader is busy elsewhere
+constexpr int messages_a_read = 16384;
 constexpr std::size_t changes_at_once = 64;  // 64 refusals fit into a socket's ordinary buffer
 constexpr std::size_t change_room = 160;     // an IPv6 tuple in a zone, and the mark: 132 octets
 
@@ -34,16 +38,6 @@ base::Error failed(int error) {
 
 base::Bytes payload_of(const nlattr& attribute) {
   return {static_cast<const std::uint8_t*>(mnl_attr_get_payload(&attribute)), mnl_attr_get_payload_len(&attribute)};
-}
-
-template <class Each>
-void for_each_within(const nlattr& nest, Each each) {
-  base::Bytes rest = payload_of(nest);
-  auto* attribute = reinterpret_cast<const nlattr*>(rest.data());
-  auto* end = rest.data() + rest.size();
-  for (; mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const std::uint8_t*>(attribute)));
-       attribute = mnl_attr_next(attribute))
-    each(*attribute);
 }
 
 // A number of the width that its reader expects, in network order.
@@ -68,9 +62,13 @@ struct Tuple {
   std::optional<std::uint16_t> source_port, destination_port;
   std::optional<std::uint8_t> protocol;
 
+  bool is_tcp_or_udp() const { return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP; }
+  // Of other protocols without ports (those that have some, SCTP and its kin, count as one flow each pair of hosts).
   std::optional<base::FiveTuple> complete() const {
-    if (!source || !destination || !source_port || !destination_port) return std::nullopt;
-    if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) return std::nullopt;
+    if (!source || !destination || !protocol) return std::nullopt;
+    if (!is_tcp_or_udp())
+      return base::FiveTuple{static_cast<base::IpProtocol>(*protocol), {*source, 0}, {*destination, 0}};
+    if (!source_port || !destination_port) return std::nullopt;
     return base::FiveTuple{
         static_cast<base::IpProtocol>(*protocol), {*source, *source_port}, {*destination, *destination_port}};
   }
@@ -113,28 +111,41 @@ void read_protocol(const nlattr& attribute, Tuple& into) {
 
 std::optional<base::FiveTuple> read_tuple(const nlattr& nest) {
   Tuple tuple;
-  for_each_within(nest, [&](const nlattr& part) {
+  for_each_nested(nest, [&](const nlattr& part) {
     if (mnl_attr_get_type(&part) == CTA_TUPLE_IP)
-      for_each_within(part, [&](const nlattr& attribute) { read_address(attribute, tuple); });
+      for_each_nested(part, [&](const nlattr& attribute) { read_address(attribute, tuple); });
     if (mnl_attr_get_type(&part) == CTA_TUPLE_PROTO)
-      for_each_within(part, [&](const nlattr& attribute) { read_protocol(attribute, tuple); });
+      for_each_nested(part, [&](const nlattr& attribute) { read_protocol(attribute, tuple); });
   });
   return tuple.complete();
 }
 
-std::optional<std::uint64_t> read_bytes(const nlattr& counters) {
-  std::optional<std::uint64_t> bytes;
-  for_each_within(counters, [&](const nlattr& attribute) {
-    if (mnl_attr_get_type(&attribute) == CTA_COUNTERS_BYTES) bytes = number<std::uint64_t>(attribute);
+struct Counters {
+  std::optional<std::uint64_t> bytes, packets;
+};
+
+Counters read_counters(const nlattr& nest) {
+  Counters counters;
+  for_each_nested(nest, [&](const nlattr& attribute) {
+    if (mnl_attr_get_type(&attribute) == CTA_COUNTERS_BYTES) counters.bytes = number<std::uint64_t>(attribute);
+    if (mnl_attr_get_type(&attribute) == CTA_COUNTERS_PACKETS) counters.packets = number<std::uint64_t>(attribute);
   });
-  return bytes;
+  return counters;
+}
+
+std::uint64_t read_beginning(const nlattr& nest) {
+  std::uint64_t began = 0;
+  for_each_nested(nest, [&](const nlattr& attribute) {
+    if (mnl_attr_get_type(&attribute) == CTA_TIMESTAMP_START) began = number<std::uint64_t>(attribute).value_or(0);
+  });
+  return began;
 }
 
 bool is_ended(const nlattr& protocol_info) {
   int state = TCP_CONNTRACK_NONE;
-  for_each_within(protocol_info, [&](const nlattr& part) {
+  for_each_nested(protocol_info, [&](const nlattr& part) {
     if (mnl_attr_get_type(&part) != CTA_PROTOINFO_TCP) return;
-    for_each_within(part, [&](const nlattr& attribute) {
+    for_each_nested(part, [&](const nlattr& attribute) {
       if (mnl_attr_get_type(&attribute) == CTA_PROTOINFO_TCP_STATE)
         state = number<std::uint8_t>(attribute).value_or(TCP_CONNTRACK_NONE);
     });
@@ -271,12 +282,13 @@ int Conntrack::exchange(const void* requests, std::size_t size, const std::funct
   }
 }
 
-std::optional<ConntrackEntry> parse_conntrack(const nlmsghdr& message) {
-  if (message.nlmsg_type != (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW)) return std::nullopt;
-  if (message.nlmsg_len % MNL_ALIGNTO != 0) return std::nullopt;  // libmnl rounds a message's end up
+std::optional<ConntrackEntry> parse_any_conntrack(const nlmsghdr& message) {
+  bool is_entry = message.nlmsg_type == (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW) ||
+                  message.nlmsg_type == (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE);
+  if (!is_entry || message.nlmsg_len % MNL_ALIGNTO != 0) return std::nullopt;  // libmnl rounds a message's end up
   ConntrackEntry entry;
   std::optional<base::FiveTuple> original, reply;
-  std::optional<std::uint64_t> up, down;
+  Counters up, down;
   for_each_attribute(message, sizeof(nfgenmsg), [&](const nlattr& attribute) {
     switch (mnl_attr_get_type(&attribute)) {
       case CTA_TUPLE_ORIG:
@@ -288,14 +300,20 @@ std::optional<ConntrackEntry> parse_conntrack(const nlmsghdr& message) {
       case CTA_MARK:
         entry.mark = number<std::uint32_t>(attribute).value_or(0);
         break;
+      case CTA_ID:
+        entry.id = number<std::uint32_t>(attribute).value_or(0);
+        break;
       case CTA_ZONE:
         entry.key.zone = number<std::uint16_t>(attribute).value_or(0);
         break;
       case CTA_COUNTERS_ORIG:
-        up = read_bytes(attribute);
+        up = read_counters(attribute);
         break;
       case CTA_COUNTERS_REPLY:
-        down = read_bytes(attribute);
+        down = read_counters(attribute);
+        break;
+      case CTA_TIMESTAMP:
+        entry.began = read_beginning(attribute);
         break;
       case CTA_PROTOINFO:
         entry.tcp_ended = is_ended(attribute);
@@ -305,12 +323,65 @@ std::optional<ConntrackEntry> parse_conntrack(const nlmsghdr& message) {
     }
   });
   if (!original || !reply || original->protocol != reply->protocol) return std::nullopt;
+  entry.protocol = static_cast<std::uint8_t>(original->protocol);
   entry.key.original = *original;
   entry.tuple = {original->protocol, original->client, reply->client};
-  entry.counted = up && down;
-  entry.bytes_up = up.value_or(0);
-  entry.bytes_down = down.value_or(0);
+  entry.counted = up.bytes && down.bytes;
+  entry.bytes_up = up.bytes.value_or(0);
+  entry.bytes_down = down.bytes.value_or(0);
+  entry.packets_up = up.packets.value_or(0);
+  entry.packets_down = down.packets.value_or(0);
   return entry;
+}
+
+std::optional<ConntrackEntry> parse_conntrack(const nlmsghdr& message) {
+  if (message.nlmsg_type != (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW)) return std::nullopt;
+  auto entry = parse_any_conntrack(message);
+  bool wanted = entry && (entry->protocol == IPPROTO_TCP || entry->protocol == IPPROTO_UDP);
+  return wanted ? entry : std::nullopt;
+}
+
+base::Result<> Conntrack::dump_all(const std::function<void(const ConntrackEntry&)>& each) {
+  NetlinkBuffer buffer;
+  nlmsghdr* request = put_request(buffer.data(), IPCTNL_MSG_CT_GET, AF_UNSPEC);
+  int error = dumps_.dump(*request, [&](const nlmsghdr& answer) {
+    if (auto entry = parse_any_conntrack(answer)) each(*entry);
+    return true;
+  });
+  if (error != 0) return failed(error);
+  return base::Nothing{};
+}
+
+base::Result<ConntrackEvents> ConntrackEvents::open(bool beginnings) {
+  auto socket = beginnings ? open_netlink(NETLINK_NETFILTER, {NFNLGRP_CONNTRACK_DESTROY, NFNLGRP_CONNTRACK_NEW}, true)
+                           : open_netlink(NETLINK_NETFILTER, {NFNLGRP_CONNTRACK_DESTROY}, true);
+  if (!socket) return std::move(socket).error();
+  // FORCE goes past rmem_max and needs CAP_NET_ADMIN; without it the plain option does what it may.
+  if (setsockopt(socket->get(), SOL_SOCKET, SO_RCVBUFFORCE, &event_buffer, sizeof event_buffer) != 0)
+    setsockopt(socket->get(), SOL_SOCKET, SO_RCVBUF, &event_buffer, sizeof event_buffer);
+  return ConntrackEvents(std::move(*socket));
+}
+
+base::Result<bool> ConntrackEvents::read(const std::function<void(What, const ConntrackEntry&)>& each) {
+  alignas(nlmsghdr) char buffer[32768];
+  bool whole = true;
+  for (int round = 0; round < messages_a_read; ++round) {
+    ssize_t got = recv(socket_.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return whole;
+    if (got < 0 && errno == ENOBUFS) {
+      whole = false;
+      continue;
+    }
+    if (got < 0) return failed(errno);
+    int left = static_cast<int>(got);
+    for (auto* message = reinterpret_cast<const nlmsghdr*>(buffer); mnl_nlmsg_ok(message, left);
+         message = mnl_nlmsg_next(message, &left)) {
+      bool end = message->nlmsg_type == (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE);
+      if (auto entry = parse_any_conntrack(*message)) each(end ? What::ended : What::began, *entry);
+    }
+  }
+  return whole;
 }
 
 }  // namespace netfilter

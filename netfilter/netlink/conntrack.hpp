@@ -29,8 +29,12 @@ struct ConntrackEntry {
   base::FiveTuple tuple;
   std::uint32_t mark = 0;
   std::uint64_t bytes_up = 0, bytes_down = 0;  // whole IP packets, retransmissions too
-  bool counted = false;                        // the two mean something (nf_conntrack_acct when the entry was made)
-  bool tcp_ended = false;                      // both FINs or a reset have passed
+  std::uint64_t packets_up = 0, packets_down = 0;
+  std::uint32_t id = 0;       // the kernel's own, as long as the entry lives
+  std::uint64_t began = 0;    // nanoseconds since 1970 (nf_conntrack_timestamp when it was made); 0: not known
+  std::uint8_t protocol = 0;  // IANA's number; `key` and `tuple` say tcp or udp, and have ports, only of those two
+  bool counted = false;       // the two mean something (nf_conntrack_acct when the entry was made)
+  bool tcp_ended = false;     // both FINs or a reset have passed
 };
 
 class Conntrack {
@@ -40,6 +44,8 @@ class Conntrack {
   // Every TCP and UDP entry with `entry.mark & mask == mark`, of both families. An entry may come twice, and one that
   // is made or goes meanwhile may or may not come. `each` may call find() and set_mark(), not dump().
   base::Result<> dump(std::uint32_t mark, std::uint32_t mask, const std::function<void(const ConntrackEntry&)>& each);
+  // The same of every protocol, whatever the mark.
+  base::Result<> dump_all(const std::function<void(const ConntrackEntry&)>& each);
   // The entry of a flow as the forward hook sees it; nullopt: there is none (or it has both DNAT and SNAT: only a dump
   // finds it then).
   base::Result<std::optional<ConntrackEntry>> find(const base::FiveTuple& tuple);
@@ -56,7 +62,25 @@ class Conntrack {
   base::sys::UniqueFd requests_;
 };
 
-// One ctnetlink message; nullopt: not TCP or UDP, or something that identifies it is missing or misshapen.
+// Beginnings and ends of connections as the kernel tells them. Needs nf_conntrack_events.
+class ConntrackEvents {
+ public:
+  enum class What { began, ended };
+  // Ends only, or beginnings too.
+  static base::Result<ConntrackEvents> open(bool beginnings);
+  int fd() const { return socket_.get(); }
+  // Everything that waits, at most `messages_a_read` of it; readable again if there is more. False: some have been lost
+  // (the socket's buffer ran over); dump_all() tells what is.
+  base::Result<bool> read(const std::function<void(What, const ConntrackEntry&)>& each);
+
+ private:
+  explicit ConntrackEvents(base::sys::UniqueFd socket) : socket_(std::move(socket)) {}
+  base::sys::UniqueFd socket_;
+};
+
+// One ctnetlink message, a beginning, a change or an end; nullopt: something that identifies it is missing or misshapen.
+std::optional<ConntrackEntry> parse_any_conntrack(const nlmsghdr& message);
+// The same of TCP and UDP only, and not of ends.
 std::optional<ConntrackEntry> parse_conntrack(const nlmsghdr& message);
 
 }  // namespace netfilter

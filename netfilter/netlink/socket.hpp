@@ -49,4 +49,15 @@ void for_each_attribute(const nlmsghdr& message, std::size_t header_size, Each e
     each(*attribute);
 }
 
+// The same for what an attribute holds.
+template <class Each>
+void for_each_nested(const nlattr& nest, Each each) {
+  auto* begin = static_cast<const std::uint8_t*>(mnl_attr_get_payload(&nest));
+  auto* end = begin + mnl_attr_get_payload_len(&nest);
+  auto* attribute = reinterpret_cast<const nlattr*>(begin);
+  for (; mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const std::uint8_t*>(attribute)));
+       attribute = mnl_attr_next(attribute))
+    each(*attribute);
+}
+
 }  // namespace netfilter

@@ -1,5 +1,9 @@
 """The access log as a file: turned over by logrotate, and in squid's format."""
+import contextlib
+import json
+import re
 import signal
+import socket
 
 from client import fetch
 from namespace import wait_until
@@ -30,6 +34,36 @@ def test_squid_log_format(lab, fresh):
         assert len(fields) == 10 and "." in fields[0] and fields[2] == lab.alice["v4"], line
         assert fields[3].split("/")[1] != "000"
     assert any("http://www.allowed.test/page" in line and "/200 " in line for line in lines)
+
+
+def test_syslog(lab, fresh):
+    """One datagram a line to whoever listens at /dev/log, which is ours in a mount namespace of the daemon's own."""
+    sluice = fresh(POLICY, start=False, log={"access": "syslog"})
+    there = sluice.directory / "dev"
+    there.mkdir()
+    names = ["null", "zero", "random", "urandom"]
+    for name in names:
+        (there / name).touch()
+    (there / "log").symlink_to(sluice.directory / "syslog.sock")
+    mounts = " && ".join([f"mount --bind /dev/{name} {there}/{name}" for name in names] + [f"mount --rbind {there} /dev"])
+    plain = sluice.command
+    sluice.command = lambda *more: ["unshare", "-m", "sh", "-c", f'{mounts} && exec "$@"', "sh", *plain(*more)]
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as syslogd:
+        syslogd.bind(str(sluice.directory / "syslog.sock"))
+        (sluice.directory / "syslog.sock").chmod(0o666)
+        syslogd.settimeout(5)
+        sluice.start()
+        assert fetch(lab.alice, lab.origin["v6"], "http://arcade.test/").blocked
+        datagram = syslogd.recv(65536).decode()
+    head = re.match(r"<30>[A-Z][a-z]{2} [ 123]\d \d\d:\d\d:\d\d sluice\[\d+\]: ", datagram)
+    assert head, datagram
+    record = json.loads(datagram[head.end():])
+    assert record["client"] == lab.alice["v6"] and record["action"] == "block"
+    # Nobody listens any more: the loss is told and counted, and traffic goes on.
+    assert fetch(lab.alice, lab.origin["v6"], "http://arcade.test/").blocked
+    status = wait_until(lambda: (s := sluice.ctl_json("status"))["log_lines_lost"] and s, 5, "the loss is counted")
+    assert status["log_lines_lost"] == 1 and "/dev/log" in status["log_trouble"]
+    assert fetch(lab.alice, lab.origin["v6"], "http://www.allowed.test/").allowed
 
 
 def _two_lines(path):

@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -105,6 +108,74 @@ TEST_F(AccessLogTest, OffLosesNothingAndHasNoTrouble) {
   log_.write("two\n");
   EXPECT_EQ(log_.lost(), 1u);
   EXPECT_EQ(log_.trouble(), "");
+}
+
+// What a syslog daemon does: a datagram socket at a path.
+class SyslogDaemon {
+ public:
+  explicit SyslogDaemon(const std::string& path) : socket_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    ::unlink(path.c_str());
+    EXPECT_EQ(::bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  }
+  std::string take() {
+    char text[8192];
+    ssize_t size = ::recv(socket_.get(), text, sizeof text, 0);
+    return size < 0 ? "" : std::string(text, static_cast<std::size_t>(size));
+  }
+
+ private:
+  base::sys::UniqueFd socket_;
+};
+
+TEST_F(AccessLogTest, SyslogGetsADatagramALine) {
+  SyslogDaemon daemon(path("log"));
+  AccessLog log{SyslogSocket(path("log"))};
+  log.open("syslog");
+  log.write("{\"one\":1}\n{\"two\":\"100 %s\"}\n");
+  std::string first = daemon.take();
+  // "<30>Nov  6 15:25:32 sluice[812]: "
+  std::string tag = " sluice[" + std::to_string(getpid()) + "]: ";
+  ASSERT_EQ(first.substr(0, 4), "<30>");
+  EXPECT_EQ(first.find(tag), 4u + 15u) << first;
+  EXPECT_EQ(first.substr(4 + 15 + tag.size()), "{\"one\":1}");
+  EXPECT_TRUE(daemon.take().ends_with("{\"two\":\"100 %s\"}"));
+  EXPECT_EQ(daemon.take(), "");
+  EXPECT_EQ(log.lost(), 0u);
+}
+
+TEST_F(AccessLogTest, SyslogLinesThatAreLostAreCountedAndTheDaemonMayComeBack) {
+  AccessLog log{SyslogSocket(path("log"))};
+  log.open("syslog");
+  log.write("one\ntwo\n");
+  EXPECT_EQ(log.lost(), 2u);
+  EXPECT_NE(log.trouble().find("No such file or directory"), std::string::npos) << log.trouble();
+  {
+    SyslogDaemon daemon(path("log"));
+    log.write("three\n");
+    EXPECT_TRUE(daemon.take().ends_with(": three"));
+    EXPECT_EQ(log.trouble(), "");
+  }
+  SyslogDaemon restarted(path("log"));
+  log.write("four\n");
+  EXPECT_TRUE(restarted.take().ends_with(": four"));
+  EXPECT_EQ(log.lost(), 2u);
+}
+
+TEST_F(AccessLogTest, ASyslogDaemonThatHangsHoldsUsUpOnce) {
+  SyslogDaemon daemon(path("log"));
+  AccessLog log{SyslogSocket(path("log"))};
+  log.open("syslog");
+  std::string many;
+  for (int i = 0; i < 5000; ++i) many += "line\n";
+  auto began = std::chrono::steady_clock::now();
+  log.write(many);
+  log.write(many);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(2));
+  EXPECT_GT(log.lost(), 5000u);
+  EXPECT_NE(log.trouble(), "");
 }
 
 }  // namespace

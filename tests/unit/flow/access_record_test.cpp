@@ -76,13 +76,13 @@ TEST(Json, StaysOneLineWhateverPeersSend) {
 
 TEST(Squid, AllowedRequest) {
   EXPECT_EQ(to_squid(web_request()),
-            "1774785906.007    345 10.20.0.5 TCP_MISS/200 2000 GET http://school.example/a?q=1 "
+            "1774785906.352    345 10.20.0.5 TCP_MISS/200 2000 GET http://school.example/a?q=1 "
             "jane HIER_DIRECT/203.0.113.7 text/html");
 }
 
 TEST(Squid, Tunnel) {
   EXPECT_EQ(to_squid(tls_connection()),
-            "1774785906.007    345 fd00:20::12 TCP_TUNNEL/200 2000 CONNECT "
+            "1774785906.352    345 fd00:20::12 TCP_TUNNEL/200 2000 CONNECT "
             "school.example:443 - HIER_DIRECT/2001:db8::7 -");
   AccessRecord nameless = tls_connection();
   nameless.name.clear();
@@ -96,6 +96,16 @@ TEST(Squid, RefusalsAreDenied) {
   EXPECT_NE(to_squid(web).find(" TCP_DENIED/403 2000 GET http://school.example/a?q=1 jane HIER_NONE/- "),
             std::string::npos);
   EXPECT_NE(to_squid(tls).find(" TCP_DENIED/403 2000 CONNECT school.example:443 - HIER_NONE/- -"), std::string::npos);
+}
+
+TEST(Squid, LinesStayBelowWhatReadersTake) {
+  AccessRecord record = web_request();
+  for (std::string* field : {&record.url, &record.user, &record.type, &record.method})
+    *field = std::string(70000, '\xe9');
+  EXPECT_LT(to_squid(record).size(), 4096u);
+  record.url = "http://school.example/" + std::string(70000, 'a');
+  record.user = "jane";
+  EXPECT_NE(to_squid(record).find("aaa jane HIER_DIRECT/203.0.113.7 "), std::string::npos);
 }
 
 TEST(Squid, StatusIsNeverZeroAndColumnsAreAlwaysTen) {

@@ -218,6 +218,7 @@ class Driver {
     require(leg(finish.side).open, "finishes a leg that is not open");
     leg(finish.side).finished = true;
   }
+  void perform(const Describe&) {}
   void perform(const Close&) { over_ = closed_ = true; }
   void perform(const Reset&) { over_ = true; }
   void perform(const Arm& arm) { armed_[index(arm.timer)] = arm.after != base::Duration{}; }

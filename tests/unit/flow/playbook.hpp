@@ -54,6 +54,7 @@ inline std::string text_of(const Command& command) {
       return "arm " + timer + " " + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(c.after).count()) +
              "s";
     }
+    std::string operator()(const Describe& c) { return "describe " + c.name; }
     std::string operator()(const Note& c) {
       std::string note = "note " + c.record.action + " " + c.record.reason;
       if (!c.record.rule.empty()) note += " '" + c.record.rule + "'";
@@ -84,6 +85,7 @@ class Playbook {
   }
   const AccessRecord& record() const { return record_; }  // of the last note
   const std::string& sent() const { return sent_; }       // by the last Send
+  const std::vector<Describe>& described() const { return described_; }
   Machine& machine() { return machine_; }
 
   Counters counters;
@@ -92,6 +94,10 @@ class Playbook {
   Playbook& check(std::string_view what, std::string_view expected) {
     std::string got;
     for (const Command& command : out_) {
+      if (auto* what = std::get_if<Describe>(&command)) {
+        described_.push_back(*what);
+        continue;
+      }
       got += (got.empty() ? "" : "\n") + text_of(command);
       if (auto* note = std::get_if<Note>(&command)) record_ = note->record;
       if (auto* send = std::get_if<Send>(&command)) sent_ = send->bytes;
@@ -105,6 +111,7 @@ class Playbook {
   CommandList out_;
   AccessRecord record_;
   std::string sent_;
+  std::vector<Describe> described_;
   int step_ = 0;
 };
 

@@ -35,6 +35,11 @@ format = "json"
 level = "info"
 [accounting]
 store = "/var/lib/sluice/usage.db"
+flush = "60s"
+interval = "5s"
+keep = { minute = "2d", hour = "35d", day = "400d", month = "3650d" }
+max_size = "256MB"
+hosts = 50
 [tls_intercept]
 ca_cert = "/var/lib/sluice/ca/ca.crt"
 ca_key  = "/var/lib/sluice/ca/ca.key"
@@ -45,9 +50,11 @@ connections_per_client = 2000
 [identity]
 order = ["user", "device", "dhcp", "address"]
 unknown_mac = ""
-radius = { listen = "", clients = {} }
+radius = { listen = "", clients = {}, session_timeout = "" }
+leases = "auto"
 [metrics]
 listen = ""
+clients = 0
 [dns]
 upstream = ["client"]
 block_answer = "nxdomain"
@@ -56,6 +63,7 @@ block_answer = "nxdomain"
 TEST(Settings, TheDocumentedDefaultsAreTheDefaults) {
   rules::Settings written = settings(documented), plain = settings("[network]\nlan = 'br-lan'\n");
   EXPECT_TRUE(written.network == plain.network && written.daemon == plain.daemon && written.log == plain.log);
+  EXPECT_TRUE(written.accounting == plain.accounting);
   EXPECT_TRUE(rules::needs_restart(written, plain).empty());
 }
 
@@ -82,6 +90,40 @@ TEST(Settings, ValuesAreRead) {
   EXPECT_EQ(s.log.format, rules::LogFormat::squid);
   EXPECT_EQ(s.limits.connections, 7u);
   EXPECT_EQ(s.limits.connections_per_client, 2000u);
+}
+
+TEST(Settings, OfAccountingAreRead) {
+  rules::Settings::Accounting a = settings(
+                                      "[network]\nlan = 'a'\n[accounting]\nstore = 'off'\nflush = '1h'\ninterval = "
+                                      "'10s'\nkeep = { minute = '6h', day = '40d' }\nmax_size = '8MB'\nhosts = 9\n")
+                                      .accounting;
+  EXPECT_EQ(a.store, "off");
+  EXPECT_EQ(a.flush, std::chrono::hours(1));
+  EXPECT_EQ(a.interval, std::chrono::seconds(10));
+  EXPECT_EQ(a.keep_minute, std::chrono::hours(6));
+  EXPECT_EQ(a.keep_hour, std::chrono::days(35));
+  EXPECT_EQ(a.keep_day, std::chrono::days(40));
+  EXPECT_EQ(a.max_size, 8'000'000u);
+  EXPECT_EQ(a.hosts, 9u);
+}
+
+TEST(Settings, WhereIdentitiesComeFrom) {
+  auto identity = [](const std::string& text) {
+    return settings("[network]\nlan = 'a'\n[identity]\n" + text).identity;
+  };
+  auto radius = identity(
+      "radius = { listen = '[::]:1813', clients = { '10.0.0.2' = { secret_file = '/s' } }, session_timeout = '30m' "
+      "}\n");
+  EXPECT_EQ(radius.radius_listen, "[::]:1813");
+  EXPECT_EQ(radius.radius_clients, (decltype(radius.radius_clients){{*base::IpAddress::parse("10.0.0.2"), "/s"}}));
+  EXPECT_EQ(radius.radius_session_timeout, std::chrono::minutes(30));
+  EXPECT_TRUE(radius.leases_auto && radius.leases.empty());
+  EXPECT_FALSE(identity("leases = 'off'\n").leases_auto);
+  EXPECT_EQ(identity("leases = '/x'\n").leases, std::vector<std::string>{"/x"});
+  EXPECT_FALSE(identity("leases = ['/x', '/y']\n").leases_auto);
+  EXPECT_EQ(rules::needs_restart(settings("[network]\nlan = 'a'\n"),
+                                 settings("[network]\nlan = 'a'\n[identity]\nleases = 'off'\n")),
+            std::vector<std::string>{"identity.leases"});
 }
 
 struct Case {
@@ -123,8 +165,25 @@ INSTANTIATE_TEST_SUITE_P(
          "sluice.toml:3:12: error: unknown value 'pf', expected \"auto\", \"nftables\" or \"iptables\"\n"
          "sluice.toml:5:10: error: 'access' is 'x.log', expected an absolute path, \"syslog\" or \"off\"\n"
          "sluice.toml:7:15: error: 'connections' is 0, expected 1 to 10000000\n"
-         "sluice.toml:8:2: warning: [identity] is not enforced by this build: its values have no effect\n"
          "sluice.toml:9:15: error: unknown group 'guests'\n"},
+        {"[network]\nlan = 'a'\n[accounting]\nstore = 'usage.db'\nflush = 'often'\ninterval = '0s'\nkeep = { hour = "
+         "'1h', week = '1d' }\nmax_size = '5'\nhosts = 0\n",
+         "sluice.toml:4:9: error: 'store' is 'usage.db', expected an absolute path or \"off\"\n"
+         "sluice.toml:5:9: error: 'flush' is 'often', expected a duration such as \"60s\", \"1h\" or \"35d\"\n"
+         "sluice.toml:6:12: error: 'interval' is '0s', expected 1s to 10m\n"
+         "sluice.toml:7:17: error: 'hour' is '1h', expected 2d to 3650d\n"
+         "sluice.toml:7:23: error: unknown key 'week', expected one of day, hour, minute or month\n"
+         "sluice.toml:8:12: error: 'max_size' is '5', expected a size such as \"256MB\", 1MB or more\n"
+         "sluice.toml:9:9: error: 'hosts' is 0, expected 1 to 10000\n"},
+        {"[network]\nlan = 'a'\n[identity]\nradius = { listen = '127.0.0.1:1813' }\nleases = ['x', '/ok']\n",
+         "sluice.toml:4:10: error: 'listen' without 'clients': nobody could say anything to RADIUS\n"
+         "sluice.toml:5:11: error: 'leases' is 'x', expected \"auto\", \"off\" or absolute paths of lease files\n"},
+        {"[network]\nlan = 'a'\n[identity]\nradius = { clients = { '10.0.0.2' = { secret_file = '/s' } }, "
+         "session_timeout "
+         "= 'soon' }\nleases = ['off', '/x']\n",
+         "sluice.toml:4:10: error: 'clients' without 'listen': nothing would hear these RADIUS clients\n"
+         "sluice.toml:4:81: error: 'session_timeout' is 'soon', expected a time up to \"30d\" such as \"30m\"\n"
+         "sluice.toml:5:11: error: 'leases' is 'off', expected \"auto\", \"off\" or absolute paths of lease files\n"},
     }));
 
 TEST(Settings, EightAndMoreBitsMakeAMask) {
@@ -142,6 +201,9 @@ TEST(Settings, AReloadMayChangeLogLimitsAndExclude) {
   EXPECT_EQ(rules::needs_restart(
                 running, settings("[network]\nlan = 'b'\nports.http = 8080\nwan = 'x'\n[daemon]\nworkers = 2\n")),
             (std::vector<std::string>{"network.lan", "network.wan", "network.ports", "daemon.workers"}));
+  EXPECT_EQ(rules::needs_restart(
+                running, settings("[network]\nlan = 'a'\n[accounting]\nstore = 'off'\nkeep.day = '99d'\nhosts = 5\n")),
+            (std::vector<std::string>{"accounting.store", "accounting.keep", "accounting.hosts"}));
 }
 
 }  // namespace

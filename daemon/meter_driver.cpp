@@ -1,0 +1,329 @@
+#include "daemon/meter_driver.hpp"
+
+#include <netinet/in.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "daemon/log.hpp"
+#include "flow/record.hpp"
+#include "netfilter/marks.hpp"
+#include "netfilter/policy_route.hpp"
+#include "policy/names.hpp"
+
+namespace sluiced {
+namespace {
+
+using accounting::Counts;
+using accounting::What;
+using accounting::Who;
+using control::Json;
+
+// Reading costs about 2 us an entry; the pause grows with it, so that reading stays below 2 % of a processor.
+constexpr int pause_per_cost = 50;
+constexpr std::size_t most_hosts_of_a_client = 200;  // in one interval; the rest counts as "(other)"
+constexpr std::size_t most_live = 4096;
+
+// The same as long as the entry lives, and another for the next on its tuple.
+accounting::Meter::Key key_of(const netfilter::ConntrackEntry& entry) {
+  struct {
+    std::uint8_t source[16], destination[16];
+    std::uint64_t began;
+    std::uint32_t id;
+    std::uint16_t source_port, destination_port, zone;
+    std::uint8_t protocol, zero;
+  } key{};
+  const base::FiveTuple& tuple = entry.key.original;
+  std::ranges::copy(tuple.client.address.mapped(), key.source);
+  std::ranges::copy(tuple.origin.address.mapped(), key.destination);
+  key.began = entry.began;
+  key.id = entry.id;
+  key.source_port = tuple.client.port;
+  key.destination_port = tuple.origin.port;
+  key.zone = entry.key.zone;
+  key.protocol = entry.protocol;
+  return XXH3_64bits(&key, sizeof key);
+}
+
+Counts counts_of(const netfilter::ConntrackEntry& entry) {
+  return {entry.bytes_up, entry.bytes_down, entry.packets_up, entry.packets_down};
+}
+
+Counts turned(const Counts& counts) {
+  return {counts.bytes_down, counts.bytes_up, counts.packets_down, counts.packets_up};
+}
+
+// What is told of a flow that has no name: "udp/3074", "icmp".
+std::string service_of(const netfilter::ConntrackEntry& entry) {
+  std::string port = std::to_string(entry.tuple.origin.port);
+  switch (entry.protocol) {
+    case IPPROTO_TCP:
+      return "tcp/" + port;
+    case IPPROTO_UDP:
+      return "udp/" + port;
+    case IPPROTO_ICMP:
+    case IPPROTO_ICMPV6:
+      return "icmp";
+    default:
+      return "protocol " + std::to_string(entry.protocol);
+  }
+}
+
+std::uint64_t rate(std::uint64_t bytes, base::Duration interval) {
+  double seconds = std::chrono::duration<double>(interval).count();
+  return seconds > 0 ? static_cast<std::uint64_t>(static_cast<double>(bytes) / seconds) : 0;
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<MeterDriver>> MeterDriver::open(Parts parts) {
+  auto conntrack = netfilter::Conntrack::open();
+  if (!conntrack) return std::move(conntrack).error();
+  auto events = netfilter::ConntrackEvents::open(false);
+  if (!events) return std::move(events).error();
+  return std::unique_ptr<MeterDriver>(new MeterDriver(std::move(parts), std::move(*conntrack), std::move(*events)));
+}
+
+MeterDriver::MeterDriver(Parts parts, netfilter::Conntrack conntrack, netfilter::ConntrackEvents events)
+    : parts_(std::move(parts)), conntrack_(std::move(conntrack)), events_(std::move(events)) {
+  if (!parts_.baselines || !parts_.baselines->load(meter_)) meter_.first_dump();
+}
+
+void MeterDriver::adopt(std::shared_ptr<const policy::Snapshot> snapshot) {
+  snapshot_ = std::move(snapshot);
+  clients_.clear();
+}
+
+// --- reading
+
+void MeterDriver::hear() {
+  if (!snapshot_) return;
+  parts_.uses.gather();
+  auto whole = events_.read([&](netfilter::ConntrackEvents::What what, const Entry& entry) {
+    if (what != netfilter::ConntrackEvents::What::ended) return;
+    charge(entry, meter_.ended(key_of(entry), counts_of(entry)));
+    parts_.uses.forget(entry.key.original);
+    parts_.uses.forget(entry.tuple);
+  });
+  if (!whole) return complain(whole.error().message);
+  if (*whole) return;
+  ++overruns_;
+  next_read_ = {};  // what is left is read at once; what has vanished is found by that
+}
+
+bool MeterDriver::tend(base::Monotonic now, base::WallTime wall) {
+  now_ = wall;
+  if (!snapshot_ || now < next_read_) return std::exchange(quota_spent_, false);
+  hear();
+  read(wall);
+  base::Monotonic after = monotonic_now();
+  last_interval_ = last_read_ == base::Monotonic{} ? parts_.interval : now - last_read_;
+  last_read_ = now;
+  next_read_ = now + std::max<base::Duration>(parts_.interval, (after - now) * pause_per_cost);
+  for (auto& [who, live] : live_) {
+    live.last = std::exchange(live.grown, {});
+    live.hosts_last = std::exchange(live.hosts_now, {});
+    live.connections_last = std::exchange(live.connections, 0);
+  }
+  send(wall);
+  return std::exchange(quota_spent_, false);
+}
+
+void MeterDriver::finish(base::WallTime wall) {
+  if (!snapshot_) return;
+  now_ = wall;
+  hear();
+  read(wall);
+  send(wall);
+}
+
+void MeterDriver::read(base::WallTime) {
+  learn_the_network();
+  clients_.clear();
+  parts_.uses.gather();
+  meter_.begin_dump();
+  std::size_t entries = 0;
+  std::set<base::FiveTuple> used;
+  bool counted = true;
+  bool sweep = parts_.uses.size() > 4096 + 2 * entries_;
+  auto dumped = conntrack_.dump_all([&](const Entry& entry) {
+    ++entries;
+    counted = counted && entry.counted;
+    if (sweep) used.insert({entry.key.original, entry.tuple});
+    charge(entry, meter_.read(key_of(entry), counts_of(entry)));
+  });
+  if (!dumped) return complain(dumped.error().message);
+  complaint_.clear();
+  count_interfaces();
+  entries_ = entries;
+  ++dumps_;
+  lost_ += meter_.end_dump();
+  if (sweep) parts_.uses.keep([&](const base::FiveTuple& tuple) { return used.contains(tuple); });
+  if (!counted && !std::exchange(uncounted_, true))
+    logging::info("some connections began before the kernel counted bytes: they are not accounted");
+  if (parts_.baselines) parts_.baselines->store(meter_);
+}
+
+// --- who and what
+
+void MeterDriver::learn_the_network() {
+  if (auto prefixes = netfilter::prefixes_behind(parts_.lan)) inside_ = std::move(*prefixes);
+  if (auto own = netfilter::own_addresses()) own_ = {own->begin(), own->end()};
+}
+
+const MeterDriver::Client& MeterDriver::client_at(const base::IpAddress& address) {
+  auto [known, is_new] = clients_.try_emplace(address);
+  Client& client = known->second;
+  if (!is_new) return client;
+  client.counts = !own_.contains(address) &&
+                  std::any_of(inside_.begin(), inside_.end(), [&](auto& prefix) { return prefix.contains(address); });
+  if (!client.counts) return client;
+  policy::Client identified = parts_.identification.identify(*snapshot_, address);
+  const policy::Group& group = snapshot_->groups[identified.group.value];
+  client.person = policy::person_of(*snapshot_, identified);
+  client.who.group = group.name;
+  if (group.log == policy::LogDetail::none) return client;
+  client.keeps_names = group.log != policy::LogDetail::category;
+  client.who.user = identified.user;
+  client.who.device = policy::device_name(*snapshot_, identified);
+  if (client.who.user.empty() && client.who.device.empty()) client.who.client = address.to_string();
+  return client;
+}
+
+std::shared_ptr<const FlowUse> MeterDriver::use_of(const Entry& entry) {
+  if (auto use = parts_.uses.find(entry.key.original)) return use;
+  if (auto use = parts_.uses.find(entry.tuple)) return use;
+  if (parts_.labels == nullptr || netfilter::mark_of(entry.mark, parts_.mark_mask) < netfilter::Mark::done) return {};
+  // Judged by a gateway that is no more.
+  auto label = parts_.labels->find(entry.tuple);
+  if (!label) return {};
+  flow::Surroundings surroundings;
+  surroundings.snapshot = snapshot_;
+  surroundings.now = now_;
+  policy::Client client = parts_.identification.identify(*snapshot_, label->tuple.client.address);
+  flow::RunningFlow running({label->tuple, std::move(client)}, surroundings, known_of(*label), {});
+  flow::CommandList commands;
+  running.describe(commands);
+  for (flow::Command& command : commands)
+    if (auto* described = std::get_if<flow::Describe>(&command)) parts_.uses.tell(std::move(*described));
+  parts_.uses.gather();
+  return parts_.uses.find(entry.tuple);
+}
+
+void MeterDriver::charge(const Entry& entry, const Counts& grown) {
+  if (grown == Counts{}) return;
+  if (netfilter::mark_of(entry.mark, parts_.mark_mask) == netfilter::Mark::upstream) return;
+  const base::IpAddress &opener = entry.tuple.client.address, &answerer = entry.tuple.origin.address;
+  const Client& client = client_at(opener);
+  if (client.counts) {
+    std::shared_ptr<const FlowUse> use = use_of(entry);
+    What what = use ? use->what : What{};
+    if (what.action.empty()) what.action = "allow";
+    if (what.host.empty() && client.keeps_names) what.host = service_of(entry);
+    charge(opener, grown, what, use ? use->quota_rule : "");
+  }
+  // Whom it was opened to: one of ours too (another LAN, a forwarded port).
+  if (opener != answerer && client_at(answerer).counts)
+    charge(answerer, turned(grown), {"", "(incoming)", "allow"}, "");
+  else if (!client.counts)
+    of_router_ += grown;
+}
+
+void MeterDriver::charge(const base::IpAddress& address, const Counts& counts, const What& what,
+                         const std::string& quota_rule) {
+  const Client& client = client_at(address);
+  std::pair key{client.who, what};
+  counted_[std::move(key)] += counts;
+  total_ += counts;
+  groups_[client.who.group] += counts;
+  if (!quota_rule.empty())
+    quota_spent_ |= parts_.quotas.add(*snapshot_, client.person, quota_rule, counts.bytes_up + counts.bytes_down, now_);
+  if (live_.size() >= most_live && !live_.contains(client.who)) return;
+  Live& live = live_[client.who];
+  live.total += counts;
+  live.grown += counts;
+  live.addresses.insert(address);
+  ++live.connections;
+  bool room = live.hosts_now.size() < most_hosts_of_a_client || live.hosts_now.contains(what.host);
+  live.hosts_now[room ? what.host : "(other)"] += counts.bytes_up + counts.bytes_down;
+}
+
+// --- telling
+
+// An interface's counters are read like a flow's, so that they too go on where a killed gateway ended.
+void MeterDriver::count_interfaces() {
+  auto links = netfilter::link_counters(parts_.lan);
+  if (!links) return complain(links.error().message);
+  for (const netfilter::LinkCounters& link : *links) {
+    auto l3 = [](std::uint64_t bytes, std::uint64_t packets, unsigned header) {
+      return bytes - std::min<std::uint64_t>(bytes, packets * header);
+    };
+    Counts now = {l3(link.bytes_in, link.packets_in, link.header_in),
+                  l3(link.bytes_out, link.packets_out, link.header_out), link.packets_in, link.packets_out};
+    link_grown_[link.name] += meter_.read(XXH3_64bits(link.name.data(), link.name.size()), now);
+  }
+}
+
+void MeterDriver::send(base::WallTime wall) {
+  accounting::Batch batch;
+  batch.time = wall;
+  for (const auto& [key, counts] : counted_) batch.usages.push_back({key.first, key.second, counts});
+  for (const auto& [name, counts] : link_grown_) batch.interfaces.push_back({name, counts});
+  if (batch.usages.empty() && batch.interfaces.empty()) return;
+  if (!parts_.send(batch)) return;
+  counted_.clear();
+  link_grown_.clear();
+}
+
+Json MeterDriver::to_json() const {
+  Json json = {{"conntrack_entries", entries_},
+               {"dumps", dumps_},
+               {"events_lost", lost_},
+               {"event_overruns", overruns_},
+               {"bytes_up", total_.bytes_up},
+               {"bytes_down", total_.bytes_down},
+               {"router_bytes", of_router_.bytes_up + of_router_.bytes_down},
+               {"clients", live_.size()}};
+  if (!complaint_.empty()) json["trouble"] = complaint_;
+  json["groups"] = Json::array();
+  for (const auto& [name, counts] : groups_)
+    json["groups"].push_back({{"name", name}, {"bytes_up", counts.bytes_up}, {"bytes_down", counts.bytes_down}});
+  return json;
+}
+
+Json MeterDriver::top() const {
+  Json clients = Json::array();
+  Counts now;
+  for (const auto& [who, live] : live_) {
+    now += live.last;
+    std::vector<std::pair<std::uint64_t, std::string>> hosts;
+    for (const auto& [name, bytes] : live.hosts_last) hosts.push_back({bytes, name});
+    std::sort(hosts.rbegin(), hosts.rend());
+    Json busiest = Json::array();
+    for (std::size_t i = 0; i < std::min<std::size_t>(hosts.size(), 3); ++i)
+      busiest.push_back({{"name", hosts[i].second}, {"rate", rate(hosts[i].first, last_interval_)}});
+    clients.push_back({{"user", who.user},
+                       {"device", who.device},
+                       {"client", who.client},
+                       {"group", who.group},
+                       {"address_count", live.addresses.size()},
+                       {"rate_up", rate(live.last.bytes_up, last_interval_)},
+                       {"rate_down", rate(live.last.bytes_down, last_interval_)},
+                       {"bytes_up", live.total.bytes_up},
+                       {"bytes_down", live.total.bytes_down},
+                       {"connections", live.connections_last},
+                       {"hosts", std::move(busiest)}});
+  }
+  return {{"interval_s", std::chrono::duration<double>(last_interval_).count()},
+          {"clients", std::move(clients)},
+          {"total",
+           {{"rate_up", rate(now.bytes_up, last_interval_)}, {"rate_down", rate(now.bytes_down, last_interval_)}}}};
+}
+
+void MeterDriver::complain(const std::string& what) {
+  if (what != complaint_) logging::warning("accounting: " + what);
+  complaint_ = what;
+}
+
+}  // namespace sluiced
