@@ -83,6 +83,7 @@ bool Flow::judge() {
 }
 
 void Flow::describe() {
+  if (!out.is_attached()) return;  // what is judged only to be looked at has nobody to tell
   const policy::Verdict& verdict = subject.verdict;
   std::string_view name = subject.name ? std::string_view(subject.name->text()) : std::string_view{};
   bool same = described_ && described_->name == name && described_->rule == verdict.rule &&

@@ -77,6 +77,7 @@ GatedTcp::GatedTcp(Opening opening, Surroundings& surroundings, std::uint32_t is
 // What a step of either side has found.
 template <class Step>
 GateVerdict GatedTcp::take(Step&& step, CommandList& out) {
+  flow_.out.attach(out);
   return std::visit(
       [&](auto& found) -> GateVerdict {
         using Found = std::decay_t<decltype(found)>;
@@ -143,6 +144,7 @@ GateVerdict GatedQuic::on_client(base::Bytes datagram, base::Monotonic now, Comm
     return block(out);
   }
   if (auto* found = std::get_if<QuicGate::Hellos>(&step)) {
+    flow_.out.attach(out);
     for (proto::tls::ClientHello& hello : found->hellos)
       if (judge_hello(hello)) return block(out);
     gate_.allow();

@@ -47,9 +47,8 @@ class Outbox {
   void reset() { put(Reset{}); }
   void arm(Timer timer, base::Duration after) { put(Arm{timer, after}); }
   void disarm(Timer timer) { put(Arm{timer, {}}); }
-  void describe(Describe what) {
-    if (list_ != nullptr) put(std::move(what));  // what is judged only to be looked at has nobody to tell
-  }
+  bool is_attached() const { return list_ != nullptr; }
+  void describe(Describe what) { put(std::move(what)); }
   void note(AccessRecord record) { put(Note{std::move(record)}); }
 
  private:

@@ -6,8 +6,7 @@
 // and that table holds the addresses. A packet costs one look into one bucket, however many addresses there are; 4095 fit
 // into a bucket. The last byte spreads hosts of one IPv4 network, and what SLAAC or a DHCPv6 server gives out, evenly.
 //
-// u32 and not a map of nft or BPF: the download's hook (clsact egress) comes after every nft hook, flow offloading goes
-// past the nft ones, and BPF wants a kernel with it, and CAP_BPF. u32 is in every kernel that has HTB.
+// Why u32 and not a map of nft or BPF: docs/decisions/0014.
 //
 // u32 offsets count from the IP header. Ports are looked for where an IPv4 header without options ends; a packet with options
 // is shaped like any other.

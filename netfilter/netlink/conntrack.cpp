@@ -61,11 +61,17 @@ struct Tuple {
   std::optional<base::IpAddress> source, destination;
   std::optional<std::uint16_t> source_port, destination_port;
   std::optional<std::uint8_t> protocol;
+  std::optional<std::uint16_t> icmp_id;
+  std::uint8_t icmp_type = 0, icmp_code = 0;
 
   bool is_tcp_or_udp() const { return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP; }
-  // Of other protocols without ports (those that have some, SCTP and its kin, count as one flow each pair of hosts).
+  // An ICMP query has its identifier as the source's port, type and code as the destination's. Other protocols have none (those that have some, SCTP and its kin, count as one flow each pair of hosts).
   std::optional<base::FiveTuple> complete() const {
     if (!source || !destination || !protocol) return std::nullopt;
+    if (icmp_id)
+      return base::FiveTuple{static_cast<base::IpProtocol>(*protocol),
+                             {*source, *icmp_id},
+                             {*destination, static_cast<std::uint16_t>(icmp_type << 8 | icmp_code)}};
     if (!is_tcp_or_udp())
       return base::FiveTuple{static_cast<base::IpProtocol>(*protocol), {*source, 0}, {*destination, 0}};
     if (!source_port || !destination_port) return std::nullopt;
@@ -103,6 +109,18 @@ void read_protocol(const nlattr& attribute, Tuple& into) {
       break;
     case CTA_PROTO_DST_PORT:
       into.destination_port = number<std::uint16_t>(attribute);
+      break;
+    case CTA_PROTO_ICMP_ID:
+    case CTA_PROTO_ICMPV6_ID:
+      into.icmp_id = number<std::uint16_t>(attribute);
+      break;
+    case CTA_PROTO_ICMP_TYPE:
+    case CTA_PROTO_ICMPV6_TYPE:
+      into.icmp_type = number<std::uint8_t>(attribute).value_or(0);
+      break;
+    case CTA_PROTO_ICMP_CODE:
+    case CTA_PROTO_ICMPV6_CODE:
+      into.icmp_code = number<std::uint8_t>(attribute).value_or(0);
       break;
     default:
       break;
@@ -178,8 +196,18 @@ void put_tuple(nlmsghdr& request, std::uint16_t type, base::IpProtocol protocol,
   mnl_attr_nest_end(&request, addresses);
   nlattr* ports = mnl_attr_nest_start(&request, CTA_TUPLE_PROTO);
   mnl_attr_put_u8(&request, CTA_PROTO_NUM, static_cast<std::uint8_t>(protocol));
-  mnl_attr_put_u16(&request, CTA_PROTO_SRC_PORT, htons(source.port));
-  mnl_attr_put_u16(&request, CTA_PROTO_DST_PORT, htons(destination.port));
+  auto number = static_cast<std::uint8_t>(protocol);
+  if (number == IPPROTO_ICMP || number == IPPROTO_ICMPV6) {
+    bool six = number == IPPROTO_ICMPV6;
+    mnl_attr_put_u16(&request, six ? CTA_PROTO_ICMPV6_ID : CTA_PROTO_ICMP_ID, htons(source.port));
+    mnl_attr_put_u8(&request, six ? CTA_PROTO_ICMPV6_TYPE : CTA_PROTO_ICMP_TYPE,
+                    static_cast<std::uint8_t>(destination.port >> 8));
+    mnl_attr_put_u8(&request, six ? CTA_PROTO_ICMPV6_CODE : CTA_PROTO_ICMP_CODE,
+                    static_cast<std::uint8_t>(destination.port & 0xff));
+  } else {
+    mnl_attr_put_u16(&request, CTA_PROTO_SRC_PORT, htons(source.port));
+    mnl_attr_put_u16(&request, CTA_PROTO_DST_PORT, htons(destination.port));
+  }
   mnl_attr_nest_end(&request, ports);
   mnl_attr_nest_end(&request, tuple);
 }

@@ -2,13 +2,9 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import time
 
 import pytest
 
-from lab import address
-from namespace import wait_until
 from origin import Peer
 from shaping import EACH, Meter, PLAIN, UdpFlood, close_to, download, drain, measure, meet, origins, pour, threads
 from sluice import Sluice
@@ -83,29 +79,3 @@ def test_who_has_no_shape_is_not_slowed(lab, each, family):
     with download(lab.guest, lab.origin[family], "tcp") as meter:
         rate = meter.rate()
     assert rate > 200, rate
-
-
-def test_a_full_line_leaves_room_for_neighbour_discovery(lab, each):
-    """Two of three packets of the flood are dropped, and so would be two of three answers."""
-    gateway = address("lan", 1, "v6")
-    with UdpFlood(lab.origin, lab.alice, "v6", 60):
-        time.sleep(0.5)
-        for _ in range(8):
-            lab.alice.run("ip", "-6", "neigh", "flush", "dev", "eth0")
-            ping = lab.alice.namespace.popen("ping", "-c1", "-W1", gateway, stdout=subprocess.DEVNULL)
-            wait_until(lambda: "lladdr" in lab.alice.run("ip", "-6", "neigh", "show", gateway).stdout, 0.7,
-                       "the gateway's hardware address")
-            ping.wait(3)
-
-
-def test_a_full_line_leaves_room_for_dhcp(lab, each):
-    with UdpFlood(lab.origin, lab.alice, "v4", 60):
-        client = lab.alice.namespace.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        server = lab.gateway.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        client.settimeout(0.5)
-        client.bind((lab.alice["v4"], 68))
-        server.bind(("", 67))
-        time.sleep(0.5)
-        for number in range(20):
-            server.sendto(b"%d" % number, (lab.alice["v4"], 68))
-            assert client.recv(10) == b"%d" % number

@@ -5,9 +5,13 @@ import contextlib
 import json
 import os
 import signal
+import socket
+import subprocess
+import time
 
 import pytest
 
+from lab import address
 from namespace import wait_until
 from shaping import EACH, SHAPED, TOGETHER, UNSHAPED, UdpFlood, close_to, download, measure, meet, origins, tc
 
@@ -37,6 +41,30 @@ def test_who_is_alone_has_the_whole_rate(lab, fresh, sunk):
     with download(lab.alice, lab.origin["v4"], "tcp") as meter:
         rate = meter.rate()
     assert close_to(rate, 20), rate
+
+
+# --- what keeps a host reachable
+
+def test_a_full_line_leaves_room_for_neighbour_discovery_and_dhcp(lab, fresh):
+    """A full queue of the slowest line is two seconds long: what waits in it is late for every client's patience."""
+    fresh(SHAPED.format('down = "64kbit"'))
+    meet(lab)
+    router = address("lan", 1, "v6")
+    client = lab.alice.namespace.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server = lab.gateway.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with client, server, UdpFlood(lab.origin, lab.alice, "v4", 2):
+        client.settimeout(0.8)
+        client.bind((lab.alice["v4"], 68))
+        server.bind(("", 67))
+        time.sleep(1)
+        for number in range(3):
+            server.sendto(b"%d" % number, (lab.alice["v4"], 68))
+            assert client.recv(10) == b"%d" % number
+            lab.alice.run("ip", "-6", "neigh", "flush", "dev", "eth0")
+            ping = lab.alice.namespace.popen("ping", "-c1", "-W1", router, stdout=subprocess.DEVNULL)
+            wait_until(lambda: "lladdr" in lab.alice.run("ip", "-6", "neigh", "show", router).stdout, 0.9,
+                       "the gateway's hardware address")
+            ping.wait(5)
 
 
 # --- change

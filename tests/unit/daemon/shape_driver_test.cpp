@@ -52,8 +52,9 @@ TEST(ShapeDriver, WhomALimitCountsFor) {
   EXPECT_EQ(persons(ShapePer::group), by_user);
   EXPECT_EQ(persons(ShapePer::device), (Lines{"10.0.0.2 device tablet", "10.0.0.3 mac 02:00:00:00:00:03", unnamed, bare,
                                               "10.9.0.9 address 10.9.0.9", "fd00::2 device tablet"}));
-  EXPECT_EQ(persons(ShapePer::address), (Lines{"10.0.0.2 address 10.0.0.2", "10.0.0.3 address 10.0.0.3",
-                                               "10.0.0.4 address 10.0.0.4", bare, "fd00::2 address fd00::2"}));
+  EXPECT_EQ(persons(ShapePer::address),
+            (Lines{"10.0.0.2 address 10.0.0.2", "10.0.0.3 address 10.0.0.3", "10.0.0.4 address 10.0.0.4", bare,
+                   "10.9.0.9 address 10.9.0.9", "fd00::2 address fd00::2"}));
 }
 
 TEST(ShapeDriver, GroupsWithoutAShapeAreLeftAlone) {

@@ -94,8 +94,8 @@ class Playbook {
   Playbook& check(std::string_view what, std::string_view expected) {
     std::string got;
     for (const Command& command : out_) {
-      if (auto* what = std::get_if<Describe>(&command)) {
-        described_.push_back(*what);
+      if (auto* described = std::get_if<Describe>(&command)) {
+        described_.push_back(*described);
         continue;
       }
       got += (got.empty() ? "" : "\n") + text_of(command);
