@@ -57,10 +57,11 @@ enum class MessageType : std::uint8_t {
   logins = 54,           // keeper -> gateway and back; text: all log-ins (Logins::to_text)
   codes = 51,            // keeper -> gateway: all codes (CodeStore::for_gateway)
   // gateway -> keeper
-  code_rules = 42,  // text: names of the rules that take codes, a line each
-  code_used = 43,   // text: the hash of one
-  usage = 44,       // text: what was counted in one interval (accounting::Batch as JSON, accounting/batch_text.hpp)
-  spent = 45,       // text: what of each quota is spent (JSON); the keeper keeps it and sends all of it back
+  code_rules =
+      42,  // text: names of the rules that take codes, a line each; after a tab, what categories and lists there are
+  code_used = 43,  // text: the hash of one
+  usage = 44,      // text: what was counted in one interval (accounting::Batch as JSON, accounting/batch_text.hpp)
+  spent = 45,      // text: what of each quota is spent (JSON); the keeper keeps it and sends all of it back
   // helper -> keeper: somebody asks for the metrics; text: request number, newline, how many clients to show
   metrics_wanted = 62,
   // helper -> supervisor: a list has a new version

@@ -12,6 +12,7 @@
 #include "base/text.hpp"
 #include "daemon/grants.hpp"
 #include "daemon/log.hpp"
+#include "daemon/temporary_rules.hpp"
 
 namespace sluiced {
 namespace {
@@ -57,7 +58,7 @@ CodeStore::CodeStore(std::string folder) : folder_(std::move(folder)) {
   try {
     for (const Json& each : Json::parse(base::as_text(text->bytes())))
       codes_.push_back({each.at("hash"), each.at("rule"), each.at("note"), each.at("made_by"), each.at("until"),
-                        each.at("uses"), each.at("hint")});
+                        each.at("uses"), each.value("to", ""), each.at("hint")});
   } catch (const Json::exception&) {
     codes_.clear();
     logging::error(folder_ + "/codes.json is damaged: there are no codes; make new ones with sluicectl code new");
@@ -80,19 +81,33 @@ Reply CodeStore::make(const control::Request& request, const std::vector<std::st
   std::string uses = argument(request, "uses");
   auto count = base::parse_number(uses, 1'000'000);
   if (!uses.empty() && (!count || *count == 0)) return refuse(2, "--uses takes a number from 1");
-  if (rules.empty()) return refuse(1, "no rule has action = \"code\"");
-  if (rule.empty() && rules.size() == 1) rule = rules.front();
-  if (std::find(rules.begin(), rules.end(), rule) == rules.end()) {
-    std::string known;
-    for (const std::string& each : rules) known += (known.empty() ? "'" : ", '") + each + "'";
-    return refuse(1, "no rule '" + rule + "' with action = \"code\"; there is " + known);
+  std::string to = argument(request, "to");
+  if (!to.empty()) {
+    to = TemporaryRules::target_of(to);
+    std::string_view kind = std::string_view(to).substr(0, to.find(':') + 1);
+    bool is_tag = kind == "category:" || kind == "list:";
+    if (is_tag && std::find(rules.begin(), rules.end(), "\t" + to) == rules.end())
+      return refuse(2, "there is no " + to);
+    if (!is_tag && kind != "host:" && kind != "url:" && kind != "ip:")
+      return refuse(2, "'" + to + "' is not a host, a URL, category:NAME, list:NAME or ip:ADDRESS");
+    rule = "lesson " + random_code().substr(0, 4) + " (" + to + ")";
+  } else {
+    std::vector<std::string> known(rules);
+    std::erase_if(known, [](const std::string& name) { return name.starts_with('\t'); });
+    if (known.empty()) return refuse(1, "no rule has action = \"code\"; --to makes a code for a host or a category");
+    if (rule.empty() && known.size() == 1) rule = known.front();
+    if (std::find(known.begin(), known.end(), rule) == known.end()) {
+      std::string all;
+      for (const std::string& each : known) all += (all.empty() ? "'" : ", '") + each + "'";
+      return refuse(1, "no rule '" + rule + "' with action = \"code\"; there is " + all);
+    }
   }
   if (codes_.size() >= most_codes) return refuse(1, "there are too many codes; revoke some");
   std::string code = random_code();
   if (code.empty()) return refuse(1, "the system gives no random numbers");
   codes_.push_back({hash_of_code(code), rule, argument(request, "note").substr(0, 200), who,
                     seconds_of(now) + static_cast<std::int64_t>(*life),
-                    count ? static_cast<std::int64_t>(*count) : std::int64_t{-1}, code.substr(code.size() - 2)});
+                    count ? static_cast<std::int64_t>(*count) : std::int64_t{-1}, to, code.substr(code.size() - 2)});
   save();
   logging::notice(who + " made a code for the rule '" + rule + "', good for " + std::to_string(*life) + " s");
   return {
@@ -146,7 +161,8 @@ std::string CodeStore::for_gateway(base::WallTime now) {
   forget_ended(now);
   Json all = Json::array();
   for (const Code& code : codes_)
-    all.push_back({{"hash", code.hash}, {"rule", code.rule}, {"until", code.until}, {"uses", code.uses}});
+    all.push_back(
+        {{"hash", code.hash}, {"rule", code.rule}, {"until", code.until}, {"uses", code.uses}, {"to", code.to}});
   return all.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -160,6 +176,7 @@ void CodeStore::save() {
                    {"made_by", code.made_by},
                    {"until", code.until},
                    {"uses", code.uses},
+                   {"to", code.to},
                    {"hint", code.hint}});
   std::string text = all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   std::string path = folder_ + "/codes.json", fresh = path + ".new";

@@ -16,7 +16,8 @@ class CodeStore {
   // Reads what is kept. A damaged file is said and counts as none.
   explicit CodeStore(std::string folder);
 
-  // code new, code list, code revoke. `rules`: names of the rules that take codes. `who` made the request, for the log.
+  // code new, code list, code revoke. `rules`: names of the rules that take codes, and after a tab the categories and
+  // lists that there are. `who` made the request, for the log.
   control::Reply answer(const control::Request& request, const std::vector<std::string>& rules, const std::string& who,
                         base::WallTime now);
   // The gateway has taken one.
@@ -29,6 +30,7 @@ class CodeStore {
     std::string hash, rule, note, made_by;
     std::int64_t until = 0;
     std::int64_t uses = -1;  // left; -1: any number
+    std::string to;          // of a lesson code: what it opens; `rule` is its own then
     std::string hint;        // the last two digits, by which a person knows it again
   };
   control::Reply make(const control::Request& request, const std::vector<std::string>& rules, const std::string& who,

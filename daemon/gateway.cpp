@@ -313,7 +313,8 @@ void Gateway::tell_keeper_of_code_rules() {
   if (!snapshot_) return;
   std::string names;
   for (const policy::Rule& rule : snapshot_->rules)
-    if (rule.action == policy::Action::code) names += rule.name + "\n";
+    if (rule.action == policy::Action::code && !rule.only_if_cleared) names += rule.name + "\n";
+  for (const std::string& tag : snapshot_->index.tag_names()) names += "\t" + tag + "\n";
   std::lock_guard lock(keeper_mutex_);
   if (keeper_) keeper_.send(MessageType::code_rules, names);
 }
@@ -408,7 +409,10 @@ void Gateway::hear_keeper() {
     }
     if (message.type == MessageType::codes) {
       auto codes = control::Json::parse(message.text, nullptr, false);
-      if (codes.is_array() && grants_.adopt_codes(codes) && snapshot_) put_in_force();
+      if (!codes.is_array()) continue;
+      bool ended = grants_.adopt_codes(codes);
+      if (adopt_lessons(codes) || !ended || !snapshot_) continue;
+      put_in_force();
     }
   }
 }

@@ -68,6 +68,7 @@ class Gateway {
   void answer(const std::string& query);
   // `allow`, `block`, and taking them back; nullopt: another verb.
   std::optional<std::string> answer_temporary(const std::string& line);
+  bool adopt_lessons(const control::Json& codes);  // true: the policy was built anew
   // The policy once more, with the temporary rules of now. The error is what does not fit.
   base::Result<> rebuild();
   bool send_lines(const std::string& lines);

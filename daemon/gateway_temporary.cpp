@@ -18,6 +18,19 @@ base::Result<> Gateway::rebuild() {
   return base::Nothing{};
 }
 
+bool Gateway::adopt_lessons(const control::Json& codes) {
+  std::vector<TemporaryRules::Lesson> lessons;
+  for (const control::Json& code : codes)
+    if (code.is_object() && !code.value("to", "").empty()) lessons.push_back({code.value("rule", ""), code["to"]});
+  if (!temporary_.adopt_lessons(std::move(lessons)) || !snapshot_) return false;
+  if (auto built = rebuild(); !built) {
+    logging::warning("lesson codes: " + built.error().message + "; none of them is good");
+    temporary_.adopt_lessons({});
+    (void)rebuild();
+  }
+  return true;
+}
+
 std::optional<std::string> Gateway::answer_temporary(const std::string& line) {
   auto request = control::parse_request(line);
   if (!request || !snapshot_) return std::nullopt;

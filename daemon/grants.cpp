@@ -84,18 +84,21 @@ std::string Grants::proceed(flow::ProceedForm& form, const policy::Snapshot& sna
   bool genuine =
       form.seal.size() == expected.size() && CRYPTO_memcmp(form.seal.data(), expected.data(), expected.size()) == 0;
   const policy::Rule* rule = find_rule(snapshot, form.rule);
-  if (!genuine || form.good_until < seconds_of(now) || rule == nullptr) {
+  bool on_a_block_page = std::any_of(snapshot.rules.begin(), snapshot.rules.end(), [&](const policy::Rule& each) {
+    return each.name == form.rule && each.action == policy::Action::block && each.tier != policy::Tier::must;
+  });
+  if (!genuine || form.good_until < seconds_of(now) || (rule == nullptr && !on_a_block_page)) {
     form.seal.clear();
     return "This form is out of date. Load the page again.";
   }
-  if (rule->action == policy::Action::code) return redeem(form, *rule, who, now);
+  if (rule == nullptr || rule->action == policy::Action::code) return redeem(form, rule, who, now);
   std::lock_guard lock(mutex_);
   add({who, rule->name, now + std::chrono::minutes(rule->minutes), ""});
   logging::notice(who + " went on past the rule '" + rule->name + "' for " + std::to_string(rule->minutes) + " min");
   return {};
 }
 
-std::string Grants::redeem(const flow::ProceedForm& form, const policy::Rule& rule, const std::string& who,
+std::string Grants::redeem(const flow::ProceedForm& form, const policy::Rule* rule, const std::string& who,
                            base::WallTime now) {
   std::string hash = hash_of_code(form.code);
   std::lock_guard lock(mutex_);
@@ -103,19 +106,19 @@ std::string Grants::redeem(const flow::ProceedForm& form, const policy::Rule& ru
   if (now - failures.first > failures_count_for) failures = {0, now};
   if (failures.count >= most_failures) return "Too many wrong codes. Try again in ten minutes.";
   auto code = codes_.find(hash);
-  bool good =
-      code != codes_.end() && code->second.rule == rule.name && code->second.until > now && code->second.uses != 0;
+  bool fits = code != codes_.end() && (code->second.lesson || (rule != nullptr && code->second.rule == rule->name));
+  bool good = fits && code->second.until > now && code->second.uses != 0;
   if (!good) {
     ++failures.count;
     if (failures_.size() > most_clients_that_failed) failures_.clear();
-    logging::warning(who + " tried a code for the rule '" + rule.name + "' that is not good");
+    logging::warning(who + " tried a code for the rule '" + form.rule + "' that is not good");
     return "This code is not good here, or not any more.";
   }
   if (code->second.uses > 0) --code->second.uses;
-  add({who, rule.name, code->second.until, hash});
+  add({who, code->second.rule, code->second.until, hash});
   failures_.erase(who);
   code_used_(hash);
-  logging::notice(who + " went on past the rule '" + rule.name + "' by a code");
+  logging::notice(who + " went on past the rule '" + form.rule + "' by a code");
   return {};
 }
 
@@ -148,12 +151,14 @@ bool Grants::adopt_codes(const control::Json& codes) {
   std::map<std::string, Code> fresh;
   try {
     for (const control::Json& code : codes)
-      fresh[code.at("hash")] = {
-          code.at("rule"), base::WallTime(std::chrono::seconds(code.at("until").get<std::int64_t>())), code.at("uses")};
+      fresh[code.at("hash")] = {code.at("rule"),
+                                base::WallTime(std::chrono::seconds(code.at("until").get<std::int64_t>())),
+                                code.at("uses"), !code.value("to", "").empty()};
   } catch (const control::Json::exception&) {
     return false;  // not as the keeper writes it: what is known stays
   }
   codes_ = std::move(fresh);
+  lessons_ = std::any_of(codes_.begin(), codes_.end(), [](const auto& each) { return each.second.lesson; });
   std::size_t ended =
       std::erase_if(grants_, [&](const Grant& grant) { return !grant.code.empty() && !codes_.contains(grant.code); });
   count_ = grants_.size();

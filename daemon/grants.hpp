@@ -31,6 +31,7 @@ class Grants final : public flow::Gatekeeper {
 
   void seal(flow::ProceedForm& form, const policy::Snapshot& snapshot, const policy::Client& client,
             base::WallTime now) override;
+  bool has_lessons() const override { return lessons_.load(std::memory_order_relaxed); }
   std::string proceed(flow::ProceedForm& form, const policy::Snapshot& snapshot, const policy::Client& client,
                       base::WallTime now) override;
 
@@ -52,13 +53,15 @@ class Grants final : public flow::Gatekeeper {
     std::string rule;
     base::WallTime until{};
     std::int64_t uses = 0;  // left; -1: any number
+    bool lesson = false;    // for whatever its rule allows, on any block page
   };
   struct Failures {
     std::size_t count = 0;
     base::WallTime first{};
   };
   std::string seal_of(const flow::ProceedForm& form, const std::string& client) const;
-  std::string redeem(const flow::ProceedForm& form, const policy::Rule& rule, const std::string& client,
+  // `rule`: what the page was about, if that takes codes of its own; null: a lesson code may do.
+  std::string redeem(const flow::ProceedForm& form, const policy::Rule* rule, const std::string& client,
                      base::WallTime now);
   void add(Grant grant);
 
@@ -66,6 +69,7 @@ class Grants final : public flow::Gatekeeper {
   std::function<void(const std::string&)> code_used_;
   mutable std::mutex mutex_;
   std::atomic<std::size_t> count_{0};
+  std::atomic<bool> lessons_{false};
   std::vector<Grant> grants_;
   std::map<std::string, Code> codes_;  // by hash
   std::map<std::string, Failures> failures_;

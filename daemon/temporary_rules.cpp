@@ -28,15 +28,6 @@ std::string quoted(const std::string& text) {
   return Json(text).dump(-1, ' ', true, Json::error_handler_t::replace);
 }
 
-// "category:games", or a bare host.
-std::string target_of(const std::string& to) {
-  if (to.empty()) return to;
-  if (base::IpAddress::parse(to) || base::IpPrefix::parse(to)) return "ip:" + to;
-  if (to.find(':') != std::string::npos)
-    return to.find("://") == std::string::npos ? to : "url:" + to.substr(to.find("://") + 3);
-  return (to.find('/') == std::string::npos ? "host:" : "url:") + to;
-}
-
 }  // namespace
 
 base::Result<std::string> TemporaryRules::add(const control::Request& request, base::WallTime now) {
@@ -59,6 +50,20 @@ base::Result<std::string> TemporaryRules::add(const control::Request& request, b
   return rules_.back().name;
 }
 
+std::string TemporaryRules::target_of(const std::string& to) {
+  if (to.empty()) return to;
+  if (base::IpAddress::parse(to) || base::IpPrefix::parse(to)) return "ip:" + to;
+  if (to.find(':') != std::string::npos)
+    return to.find("://") == std::string::npos ? to : "url:" + to.substr(to.find("://") + 3);
+  return (to.find('/') == std::string::npos ? "host:" : "url:") + to;
+}
+
+bool TemporaryRules::adopt_lessons(std::vector<Lesson> lessons) {
+  if (lessons == lessons_) return false;
+  lessons_ = std::move(lessons);
+  return true;
+}
+
 bool TemporaryRules::remove(const std::string& name) {
   return std::erase_if(rules_, [&](const Rule& rule) { return rule.name == name; }) > 0;
 }
@@ -79,6 +84,9 @@ std::string TemporaryRules::to_toml() const {
     if (!rule->to.empty()) text += "to = [" + quoted(rule->to) + "]\n";
     text += "action = " + quoted(rule->action) + "\n";
   }
+  for (const Lesson& lesson : lessons_)
+    text += "[[rule]]\nname = " + quoted(lesson.name) + "\nto = [" + quoted(target_of(lesson.to)) +
+            "]\naction = \"code\"\n";
   return text;
 }
 

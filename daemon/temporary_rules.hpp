@@ -19,8 +19,19 @@ class TemporaryRules {
   base::Result<std::string> add(const control::Request& request, base::WallTime now);  // its name
   bool remove(const std::string& name);
   bool forget_expired(base::WallTime now);  // true: one has ended
-  void forget_all() { rules_.clear(); }
-  bool empty() const { return rules_.empty(); }
+  void forget_all() {
+    rules_.clear();
+    lessons_.clear();
+  }
+  bool empty() const { return rules_.empty() && lessons_.empty(); }
+  // What lesson codes are for: a rule each, for those who have redeemed it. True: others than before.
+  struct Lesson {
+    std::string name, to;
+    bool operator==(const Lesson&) const = default;
+  };
+  bool adopt_lessons(std::vector<Lesson> lessons);
+  // As a rule names it: "arcade.test" is "host:arcade.test".
+  static std::string target_of(const std::string& to);
 
   std::string to_toml() const;
   std::string to_text() const;
@@ -34,6 +45,7 @@ class TemporaryRules {
     bool operator==(const Rule&) const = default;
   };
   std::vector<Rule> rules_;
+  std::vector<Lesson> lessons_;
 };
 
 }  // namespace sluiced

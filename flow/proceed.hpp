@@ -30,6 +30,8 @@ class Gatekeeper {
   // Fills in `good_until` and `seal`.
   virtual void seal(ProceedForm& form, const policy::Snapshot& snapshot, const policy::Client& client,
                     base::WallTime now) = 0;
+  // Whether there are codes that open something on any block page.
+  virtual bool has_lessons() const { return false; }
   // Empty: the client is let past the rule from now on. Else why not, as a sentence for the page; `form.seal` is emptied
   // if the form itself is not to be trusted.
   virtual std::string proceed(ProceedForm& form, const policy::Snapshot& snapshot, const policy::Client& client,

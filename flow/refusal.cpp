@@ -19,9 +19,10 @@ void adopt_rule(Flow& flow, const std::string& name, bool let_past) {
     if (rules[i].name != name) continue;
     verdict.rule = policy::RuleId{i};
     verdict.reason = policy::Reason::rule;
-    verdict.outcome = let_past                                  ? policy::Outcome::allow
-                      : rules[i].action == policy::Action::code ? policy::Outcome::code
-                                                                : policy::Outcome::warn;
+    verdict.outcome = let_past                                   ? policy::Outcome::allow
+                      : rules[i].action == policy::Action::code  ? policy::Outcome::code
+                      : rules[i].action == policy::Action::block ? policy::Outcome::block
+                                                                 : policy::Outcome::warn;
   }
 }
 
@@ -29,14 +30,17 @@ void adopt_rule(Flow& flow, const std::string& name, bool let_past) {
 
 Answer refusal(Flow& flow, std::string_view why) {
   const policy::Verdict& verdict = flow.subject.verdict;
-  bool may_go_on = verdict.outcome == policy::Outcome::warn || verdict.outcome == policy::Outcome::code;
+  bool takes_lesson = verdict.outcome == policy::Outcome::block && verdict.reason == policy::Reason::rule &&
+                      flow.gatekeeper() != nullptr && flow.gatekeeper()->has_lessons() &&
+                      flow.snapshot().rules[verdict.rule.value].tier != policy::Tier::must;
+  bool may_go_on = verdict.outcome == policy::Outcome::warn || verdict.outcome == policy::Outcome::code || takes_lesson;
   std::string html;
   if (may_go_on && flow.gatekeeper() != nullptr && flow.subject.url) {
     ProceedForm form;
     form.rule = flow.snapshot().rules[verdict.rule.value].name;
     form.url = flow.subject.url->to_string();
     flow.gatekeeper()->seal(form, flow.snapshot(), flow.opening().client, flow.now());
-    html = proceed_html(form, verdict.outcome == policy::Outcome::code);
+    html = proceed_html(form, verdict.outcome != policy::Outcome::warn);
   }
   PageContext context{
       flow.snapshot(), flow.opening().client, flow.opening().tuple, flow.decision_id(), flow.now(), why, html};

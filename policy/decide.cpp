@@ -88,7 +88,7 @@ Verdict decide_without_names(const Snapshot& snapshot, const Facts& facts) noexc
 bool refuses_without_names(const Snapshot& snapshot) {
   return std::any_of(snapshot.rules.begin(), snapshot.rules.end(), [](const Rule& rule) {
     bool by_address = !rule.conditions.to || rule.conditions.to->hosts.empty() || !rule.conditions.to->prefixes.empty();
-    return rule.action != Action::allow && !rule.shadow && !needs_name(rule) && by_address;
+    return rule.action != Action::allow && !rule.only_if_cleared && !rule.shadow && !needs_name(rule) && by_address;
   });
 }
 
@@ -116,6 +116,7 @@ Verdict Walk::verdict() const {
 
 void Walk::take(RuleId id, const Rule& rule, const Judgement& judgement) {
   bool is_refusal = refuses(id, rule);
+  if (rule.only_if_cleared && is_refusal) return;
   bool must_wait = is_refusal && waiting_ != no_rule;
   if (rule.shadow) {
     if (judgement.holds == Truth::yes && !must_wait && verdict_.shadow == no_rule) verdict_.shadow = id;

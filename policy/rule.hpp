@@ -77,9 +77,11 @@ struct Rule {
   Conditions conditions;
   std::optional<Quota> quota;  // of action quota
   unsigned minutes = 60;       // of warn: how long a click counts
-  bool shadow = false;         // counted and logged, never ends the walk
-  bool live_keep = false;      // live = "keep": running flows are left alone
-  std::string file;            // where it was written, for explain
+  // A lesson code's (`sluicectl code new --to`): allows whoever has redeemed it, and is no rule for anybody else.
+  bool only_if_cleared = false;
+  bool shadow = false;     // counted and logged, never ends the walk
+  bool live_keep = false;  // live = "keep": running flows are left alone
+  std::string file;        // where it was written, for explain
   std::uint32_t line = 0;
 };
 

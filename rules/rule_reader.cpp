@@ -219,6 +219,7 @@ void read_rules(const PolicyTree& tree, Draft& draft, Diagnostics& diagnostics) 
   for (const Node* table : tree.temporary_rules)
     if (auto rule = RuleReader(*table, draft, diagnostics).read()) {
       rule->tier = policy::Tier::temporary;
+      rule->only_if_cleared = rule->action == policy::Action::code;
       rules.push_back({std::move(*rule), table->place});
     }
   std::stable_sort(rules.begin(), rules.end(),

@@ -7,16 +7,19 @@ namespace sluicectl {
 
 int code(const Arguments& arguments) {
   const char* usage =
-      "usage: sluicectl code new --rule NAME --for 40m [--uses N] [--note TEXT] | code list | "
+      "usage: sluicectl code new --rule NAME --for 40m [--uses N] [--note TEXT] | "
+      "code new --to HOST|URL|category:NAME --minutes 40 [--uses N] [--note TEXT] | code list | "
       "code revoke CODE | code revoke --rule NAME";
   if (arguments.operands.empty()) return usage_error(usage);
   const std::string& verb = arguments.operands[0];
   control::Request request{"code " + verb, {}};
-  for (const char* key : {"rule", "uses", "note"})
+  for (const char* key : {"rule", "uses", "note", "to"})
     if (auto given = arguments.options.find(key); given != arguments.options.end()) request.args[key] = given->second;
   if (verb == "new") {
     auto life = arguments.options.find("for");
     auto seconds = life == arguments.options.end() ? std::nullopt : rules::parse_duration(life->second);
+    if (auto minutes = arguments.options.find("minutes"); minutes != arguments.options.end() && !seconds)
+      seconds = rules::parse_duration(minutes->second + "m");
     if (!seconds || arguments.operands.size() > 1) return usage_error(usage);
     request.args["seconds"] = std::to_string(seconds->count());
   } else if (verb == "revoke") {
