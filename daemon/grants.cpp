@@ -84,9 +84,10 @@ std::string Grants::proceed(flow::ProceedForm& form, const policy::Snapshot& sna
   bool genuine =
       form.seal.size() == expected.size() && CRYPTO_memcmp(form.seal.data(), expected.data(), expected.size()) == 0;
   const policy::Rule* rule = find_rule(snapshot, form.rule);
-  bool on_a_block_page = std::any_of(snapshot.rules.begin(), snapshot.rules.end(), [&](const policy::Rule& each) {
-    return each.name == form.rule && each.action == policy::Action::block && each.tier != policy::Tier::must;
-  });
+  bool on_a_block_page =
+      has_lessons() && std::any_of(snapshot.rules.begin(), snapshot.rules.end(), [&](const policy::Rule& each) {
+        return each.name == form.rule && each.action == policy::Action::block && each.tier != policy::Tier::must;
+      });
   if (!genuine || form.good_until < seconds_of(now) || (rule == nullptr && !on_a_block_page)) {
     form.seal.clear();
     return "This form is out of date. Load the page again.";

@@ -36,7 +36,7 @@ struct ConfigText {
   // [[rule]]s made by `sluicectl allow|block`; an empty path: none. They do not travel with the files (pack_config) and
   // are not in the digest.
   SourceFile temporary;
-  SourceFile zone;                 // the TZ database's file (TZif bytes) of the policy's zone, or the system's
+  SourceFile zone;  // the TZ database's file (TZif bytes) of the policy's zone, or the system's
 };
 
 // Opens DIR/sluice.toml and the rest, and the time zone's file. A missing sluice.toml is an error, a missing

@@ -14,7 +14,7 @@ struct PolicyTree {
   bool shipped_lists = true;  // false: the shipped categories are left out
   std::vector<const Member*> lists, devices, groups, schedules;
   std::vector<const Node*> rules, temporary_rules;  // tables
-  bool whole = true;               // false: a file did not parse, so that a name that is missing may stand in it
+  bool whole = true;  // false: a file did not parse, so that a name that is missing may stand in it
 };
 
 PolicyTree gather_policy(const ConfigText& config, Diagnostics& diagnostics);

@@ -15,12 +15,12 @@ import signal
 import sys
 import textwrap
 import time
-from collections import defaultdict
 
 from lab import FAMILIES, Lab
 from namespace import wait_until
 from origin import authority
 from sluice import SLUICECTL, SLUICED, Sluice
+from wire import carried
 
 POLICY = """\
 zone = "UTC"
@@ -209,20 +209,26 @@ def play(demo: Demo, lesson_ends: datetime.datetime):
     curl("bob", "v4", "http://www.allowed.test/", ALLOWED)
     curl("bob", "v4", "http://www.blocked.test/", BLOCKED, "no games")
 
-    scene("Bytes per client, from the access log")
-    table = defaultdict(lambda: [0, 0, 0, 0])
-    names = {demo.lab.alice[f]: "alice" for f in FAMILIES} | {demo.lab.bob[f]: "bob" for f in FAMILIES}
-    for record in demo.sluice.access():
-        row = table[names.get(record["client"], record["client"])]
-        row[0] += record["action"] == "allow"
-        row[1] += record["action"] == "block"
-        row[2] += record.get("bytes_up", 0)
-        row[3] += record.get("bytes_down", 0)
-    say(f"       {'client':8}{'allowed':>9}{'blocked':>9}{'bytes up':>12}{'bytes down':>12}")
-    for name, row in sorted(table.items()):
-        say(f"       {name:8}{row[0]:>9}{row[1]:>9}{row[2]:>12,}{row[3]:>12,}")
-    demo.check(set(table) == {"alice", "bob"} and all(all(row) for row in table.values()),
-               "both clients are in it, with bytes both ways")
+    scene("Bytes per person: alice logs in, and every kind of traffic counts once")
+    done = demo.sluice.ctl("login", "--client", demo.lab.alice["v4"], "--user", "alice")
+    demo.check(done.returncode == 0, "sluicectl login --client 10.20.0.2 --user alice")
+    before = carried(demo.lab.alice)
+    for url in ("http://www.allowed.test/big", "https://www.allowed.test/big"):
+        for family in FAMILIES:
+            demo.lab.alice.run("curl", "-sSk", f"-{family[1]}", "-r", "0-999999", "-o", "/dev/null", url)
+    demo.lab.alice.run("ping", "-c", "3", "-i", "0.2", demo.lab.origin["v4"])
+    wire = carried(demo.lab.alice) - before
+    time.sleep(2.5)
+    say("$ sluicectl usage --by user")
+    say("       " + demo.sluice.ctl("usage", "--by", "user").stdout.strip().replace("\n", "\n       "))
+    rows = {row["key"]: row for row in demo.sluice.ctl_json("usage", "--by", "user")["rows"]}
+    counted = rows.get("alice", {}).get("bytes", 0)
+    demo.check(abs(counted - wire.both) < wire.both / 100,
+               f"alice's bytes are what her own interface has carried: {counted:,} and {wire.both:,}")
+    say("$ sluicectl usage --by device")
+    say("       " + demo.sluice.ctl("usage", "--by", "device").stdout.strip().replace("\n", "\n       "))
+    devices = {row["key"]: row for row in demo.sluice.ctl_json("usage", "--by", "device")["rows"]}
+    demo.check(devices.get("bobs tablet", {}).get("bytes", 0) > 1000, "bob's tablet is there by its name")
 
 
 def stay(lab: Lab, sluice: Sluice):
@@ -267,7 +273,8 @@ def main() -> int:
         say(PICTURE)
         say(bold("The policy") + dim("  (plus a list `bad` that holds blocked.test)"))
         say(textwrap.indent(policy.rstrip(), "   " + dim("│ ")))
-        with Sluice(lab, policy, network={"lan": ["lan0"], "firewall": "auto"}) as sluice:
+        with Sluice(lab, policy, network={"lan": ["lan0"], "firewall": "auto"},
+                    accounting={"interval": "1s", "flush": "1s"}) as sluice:
             demo = Demo(lab, sluice)
             play(demo, lesson_ends)
             say()

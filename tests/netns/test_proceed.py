@@ -104,7 +104,7 @@ def test_a_click_opens_the_page_and_its_https(lab, sluice, family):
     assert fetch(lab.alice, lab.origin[family], "http://files.test/forbidden/x").blocked, "must rules are before it"
     assert sluice.ctl("explain", "--client", lab.alice[family], "http://www.arcade.test/").returncode == 0
     grants = sluice.ctl_json("grants")["grants"]
-    assert [(g["client"], g["rule"], g["how"]) for g in grants] == [(lab.alice[family], "think twice", "click")]
+    assert [(g["client"], g["rule"], g["how"]) for g in grants] == [("device " + mac_of(lab.alice), "think twice", "click")]
     record = sluice.wait_access(name="www.arcade.test", status=303)
     assert (record["status"], record["rule"], record["action"]) == (303, "think twice", "allow")
     assert "went on past the rule 'think twice'" in sluice.log_text
@@ -187,3 +187,45 @@ def test_a_head_has_no_form_and_a_device_has_one_grant(lab, fresh, family):
     assert Page(lab, lab.alice, family, "www.arcade.test").post().status == 303
     assert allowed(lab, lab.alice, other, "http://www.arcade.test/"), "the device, whatever its address"
     assert sluice.ctl_json("grants")["grants"][0]["client"] == "device alice"
+
+
+LESSON = """
+zone = "UTC"
+[[rule]]
+name = "never"
+tier = "must"
+to = ["url:files.test/forbidden"]
+action = "block"
+[[rule]]
+name = "no games in school"
+to = ["host:arcade.test", "host:files.test"]
+action = "block"
+"""
+
+
+@pytest.mark.parametrize("kind", ["nftables", "proxy"])
+def test_a_lesson_code_opens_one_thing_on_any_block_page(lab, fresh, kind):
+    sluice = fresh(LESSON, network=KINDS[kind])
+    assert "<form" not in Page(lab, lab.alice, "v4", "arcade.test").body, "nobody has made a code"
+    made = sluice.ctl_json("code", "new", "--to", "arcade.test", "--minutes", "40", "--note", "year 7")
+    page = Page(lab, lab.alice, "v4", "arcade.test")
+    assert page.post(code="0000-0000").status == 403
+    assert page.post(code=made["code"]).status == 303
+    assert allowed(lab, lab.alice, "v6", "https://arcade.test/"), "the whole site, over TLS too"
+    assert fetch(lab.alice, lab.origin["v4"], "http://files.test/").blocked, "nothing but what it is for"
+    assert fetch(lab.bob, lab.origin["v4"], "http://arcade.test/").blocked, "nobody but who has redeemed it"
+    assert "<form" not in Page(lab, lab.alice, "v4", "files.test", "/forbidden").body, "nothing gets past a must rule"
+    told = sluice.ctl("explain", "--client", lab.alice["v4"], "http://arcade.test/")
+    assert told.returncode == 0 and "lesson" in told.stdout
+    listed = sluice.ctl("code", "list").stdout
+    assert "year 7" in listed and "host:arcade.test" in listed
+    assert sluice.ctl("code", "revoke", made["code"]).returncode == 0
+    wait_until(lambda: fetch(lab.alice, lab.origin["v4"], "http://arcade.test/").blocked, 3, "it ends with the code")
+    assert "<form" not in Page(lab, lab.alice, "v4", "arcade.test").body
+
+
+def test_a_lesson_code_for_nothing_is_refused(lab, fresh):
+    sluice = fresh(LESSON)
+    for target, words in (("category:nothing", "there is no category:nothing"), ("regex:x", "is not a host")):
+        done = sluice.ctl("code", "new", "--to", target, "--minutes", "5")
+        assert done.returncode == 2 and words in done.stderr, done.stderr

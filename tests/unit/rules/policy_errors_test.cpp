@@ -129,7 +129,7 @@ INSTANTIATE_TEST_SUITE_P(
          "policy.toml:5:8: error: a group cannot be called 'user:x': in 'from' that is an address or has a meaning of "
          "its own\n"},
         {"device.a = {}\ndevice.b = { mac = '02:00', ip = '10.0.0.0/24' }\n",
-         "policy.toml:5:8: error: device 'a' has neither 'mac' nor 'ip'\n"
+         "policy.toml:5:8: error: device 'a' has neither 'mac' nor 'ip' nor 'hostname'\n"
          "policy.toml:6:20: error: '02:00' is not a MAC address, expected \"02:00:00:aa:bb:cc\"\n"
          "policy.toml:6:34: error: '10.0.0.0/24' is not an address; prefixes are members of groups, not devices\n"},
     }));

@@ -104,7 +104,7 @@ TEST(PolicyMeaning, MembersReachTheClientTable) {
   EXPECT_EQ(clients.groups_by_interface().count("br-guest"), 1u);
 }
 
-TEST(PolicyMeaning, ActionsOfLaterBuildsAreStrictOrAllow) {
+TEST(PolicyMeaning, ActionsAreTaken) {
   std::string text;
   for (const char* action : {"warn", "code", "quota"})
     text += std::string("[[rule]]\nname = '") + action + "'\nto = 'host:" + action + ".example'\naction = '" + action +
@@ -113,7 +113,19 @@ TEST(PolicyMeaning, ActionsOfLaterBuildsAreStrictOrAllow) {
   ASSERT_TRUE(snapshot);
   EXPECT_EQ(snapshot->rules[0].action, policy::Action::warn);
   EXPECT_EQ(snapshot->rules[1].action, policy::Action::code);
-  EXPECT_EQ(snapshot->rules[2].action, policy::Action::allow);
+  EXPECT_EQ(snapshot->rules[2].action, policy::Action::quota);
+}
+
+TEST(PolicyMeaning, QuotasAreADaysOrAWeeks) {
+  auto snapshot = load(
+                      "[[rule]]\nname = 'a'\naction = 'quota'\nper_day = '30m'\nreset = '04:00'\n[[rule]]\nname = 'b'\n"
+                      "action = 'quota'\nper_week = '500MB'\nreset = 'wed 06:30'\n")
+                      .loaded.snapshot;
+  ASSERT_TRUE(snapshot);
+  policy::Quota a{.time = std::chrono::minutes(30), .reset_minute = 240};
+  policy::Quota b{.period = policy::Quota::Period::week, .bytes = 500'000'000, .reset_minute = 390, .reset_weekday = 2};
+  EXPECT_EQ(snapshot->rules[0].quota, a);
+  EXPECT_EQ(snapshot->rules[1].quota, b);
 }
 
 TEST(PolicyMeaning, TheDigestTellsPoliciesApart) {
