@@ -41,6 +41,10 @@ std::optional<std::string> Gateway::answer_temporary(const std::string& line) {
   auto refuse = [](int exit, const std::string& why) {
     return control::to_line({exit, "sluicectl: " + why + "\n", {{"error", why}}});
   };
+  if (request->verb == "quotas forget") {  // the keeper's, when a person is erased
+    for (const char* kind : {"user ", "device ", ""}) quotas_.forget(kind + argument("name"));
+    return control::to_line({0, "", control::Json::object()});
+  }
   if (request->verb == "grants revoke") {
     std::string name = argument("name");
     if (!temporary_.remove(name)) return refuse(1, "there is no '" + name + "'; sluicectl grants shows what there is");

@@ -295,7 +295,11 @@ void Keeper::ask(Peer& peer) {
     if (changed) send_learned();
     return reply(peer.number, control::to_line(answer));
   } else if (UsageKeeper::answers(request->verb)) {
-    return reply(peer.number, control::to_line(usage_.answer(*request, who_asks(peer.fd.get()), now())));
+    auto answer = usage_.answer(*request, who_asks(peer.fd.get()), now());
+    // What was used of quotas goes too; nobody (0) waits for the gateway's answer.
+    if (request->verb == "person erase" && answer.exit == 0)
+      gateway_.send(MessageType::query, "0\n" + control::to_line({"quotas forget", request->args}));
+    return reply(peer.number, control::to_line(answer));
   } else if (request->verb.starts_with("list ")) {
     if (!helper_) return reply(peer.number, failure(1, "no list has a url, so nothing fetches lists"));
     passed_on = helper_.send(MessageType::query, number + "\n" + control::to_line(*request));

@@ -25,6 +25,7 @@ using control::Json;
 constexpr int pause_per_cost = 50;
 constexpr std::size_t most_hosts_of_a_client = 200;  // in one interval; the rest counts as "(other)"
 constexpr std::size_t most_live = 4096;
+constexpr auto forgotten_after = std::chrono::hours(1);  // by `top`
 constexpr unsigned usual_mtu = 1500;
 constexpr auto time_to_learn_who = std::chrono::milliseconds(1500);
 
@@ -137,7 +138,10 @@ bool MeterDriver::tend(base::Monotonic now, base::WallTime wall) {
     live.last = std::exchange(live.grown, {});
     live.hosts_last = std::exchange(live.hosts_now, {});
     live.connections_last = std::exchange(live.connections, 0);
+    live.addresses_last = std::exchange(live.addresses, {});
+    if (live.last != Counts{}) live.seen = now;
   }
+  std::erase_if(live_, [&](const auto& each) { return now - each.second.seen > forgotten_after; });
   send(wall);
   return std::exchange(quota_spent_, false);
 }
@@ -339,7 +343,7 @@ Json MeterDriver::top() const {
                        {"device", who.device},
                        {"client", who.client},
                        {"group", who.group},
-                       {"address_count", live.addresses.size()},
+                       {"address_count", live.addresses_last.size()},
                        {"rate_up", rate(live.last.bytes_up, last_interval_)},
                        {"rate_down", rate(live.last.bytes_down, last_interval_)},
                        {"bytes_up", live.total.bytes_up},

@@ -76,7 +76,8 @@ class MeterDriver {
   // What `sluicectl top` shows of a client.
   struct Live {
     accounting::Counts total, grown, last;  // since the beginning; in the interval that runs; in the last one
-    std::set<base::IpAddress> addresses;
+    std::set<base::IpAddress> addresses, addresses_last;
+    base::Monotonic seen{};  // when it last moved something
     std::map<std::string, std::uint64_t> hosts_now, hosts_last;
     std::size_t connections = 0, connections_last = 0;
   };

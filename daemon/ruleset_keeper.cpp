@@ -111,9 +111,15 @@ void RulesetKeeper::look_for_the_kernel_lane(const rules::Settings& settings) {
 
 // Asked now and then: a firewall's restart may bring one at any time. True: it has come or gone.
 bool RulesetKeeper::obstacle_changed(const rules::Settings& settings) {
-  if (queues_.count == 0) return false;
   obstacle_checked_ = monotonic_now();
   std::string rules = netfilter::list_rules(), found;
+  bool hides = netfilter::offload_hides_bytes(rules);
+  if (hides && !std::exchange(bytes_hidden_, hides))
+    logging::warning(
+        "flow offloading hides bytes from the kernel's counters: what it carries is accounted to nobody; a flowtable "
+        "without hardware offload and with `counter` is counted (docs/operations.md)");
+  bytes_hidden_ = hides;
+  if (queues_.count == 0) return false;
   if (netfilter::offloads_undecided(rules))
     found = "flow offloading takes connections past it; let the rule offload only what is marked as allowed";
   else if (netfilter::overwrites_marks(rules, settings.network.mark_mask))

@@ -56,6 +56,7 @@ class RulesetKeeper {
   netfilter::Backend backend_ = netfilter::Backend::nftables;
   netfilter::DivertPlan::Queues queues_;  // count = 0: no kernel lane
   std::string obstacle_;                  // what keeps it from being used; empty: nothing
+  bool bytes_hidden_ = false;             // by flow offloading
   base::Monotonic obstacle_checked_{};
   std::vector<Person> people_;
   netfilter::DivertPlan plan_;

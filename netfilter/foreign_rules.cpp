@@ -1,6 +1,8 @@
 #include "netfilter/foreign_rules.hpp"
 
+#include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "base/text.hpp"
 
@@ -32,6 +34,25 @@ bool offloads_undecided(std::string_view rules) {
     if ((nft && !has(line, "ct mark")) || (xt && !has(line, "-m connmark"))) return true;
   }
   return false;
+}
+
+bool offload_hides_bytes(std::string_view rules) {
+  std::set<std::string_view> used, counting, hardware;  // names of flowtables
+  std::string_view flowtable;                           // the one that is being told of
+  for (std::string_view line : base::split(rules, '\n')) {
+    line = base::trim(line);
+    if (line.starts_with("-A ") && has(line, " -j FLOWOFFLOAD")) return true;
+    if (line.starts_with("flowtable ")) flowtable = base::trim(line.substr(10, line.find('{') - 10));
+    if (line == "}") flowtable = {};
+    if (!flowtable.empty() && line.starts_with("counter")) counting.insert(flowtable);
+    if (!flowtable.empty() && line.starts_with("flags offload")) hardware.insert(flowtable);
+    if (std::size_t at = line.find("flow add @"); at != line.npos && !line.starts_with('#')) {
+      std::string_view name = line.substr(at + 10);
+      used.insert(name.substr(0, name.find_first_of(" ;")));
+    }
+  }
+  return std::any_of(used.begin(), used.end(),
+                     [&](std::string_view name) { return !counting.contains(name) || hardware.contains(name); });
 }
 
 bool overwrites_marks(std::string_view rules, std::uint32_t mark_mask) {

@@ -13,6 +13,10 @@ namespace netfilter {
 // asks for a connection mark at all is taken for it.
 bool offloads_undecided(std::string_view rules);
 
+// Whether some rule offloads connections in a way that does not count their bytes: to hardware, or by a flowtable without
+// `counter` (iptables' FLOWOFFLOAD never counts). What conntrack does not count nobody is charged with.
+bool offload_hides_bytes(std::string_view rules);
+
 // Whether some rule saves packet marks to connections without leaving our bits alone: it would write "nobody has looked"
 // over "undecided".
 bool overwrites_marks(std::string_view rules, std::uint32_t mark_mask);

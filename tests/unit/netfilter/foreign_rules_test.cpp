@@ -38,6 +38,21 @@ TEST(Offload, AFlowtableThatNobodyUsesIsNone) {
   EXPECT_FALSE(offloads_undecided(""));
 }
 
+TEST(Offload, ThatDoesNotCountHidesBytes) {
+  using netfilter::offload_hides_bytes;
+  EXPECT_FALSE(offload_hides_bytes(fw4)) << "it counts";
+  std::string text = fw4;
+  std::string no_counter = text;
+  no_counter.erase(no_counter.find("\t\tcounter\n"), 10);
+  EXPECT_TRUE(offload_hides_bytes(no_counter));
+  std::string hardware = text;
+  hardware.insert(hardware.find("\t\tcounter"), "\t\tflags offload\n");
+  EXPECT_TRUE(offload_hides_bytes(hardware));
+  EXPECT_TRUE(offload_hides_bytes("-A FORWARD -j FLOWOFFLOAD --hw\n"));
+  EXPECT_FALSE(offload_hides_bytes("table inet fw4 {\n\tflowtable ft {\n\t\tdevices = { wan }\n\t}\n}\n")) << "unused";
+  EXPECT_FALSE(offload_hides_bytes(""));
+}
+
 constexpr std::uint32_t ours = 0x70000000;
 
 TEST(MarkSaving, OfWholeMarksIsFound) {
