@@ -2,6 +2,7 @@
 // which joins it with the kernel's counters.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -35,8 +36,8 @@ class FlowUses {
       told.swap(told_);
     }
     for (flow::Describe& each : told)
-      uses_[each.tuple] = std::make_shared<const FlowUse>(FlowUse{
-          {std::move(each.categories), std::move(each.name), std::move(each.action)}, std::move(each.quota_rule)});
+      uses_[each.tuple] = shared(
+          {{std::move(each.categories), std::move(each.name), std::move(each.action)}, std::move(each.quota_rule)});
   }
   std::shared_ptr<const FlowUse> find(const base::FiveTuple& tuple) const {
     auto found = uses_.find(tuple);
@@ -51,10 +52,22 @@ class FlowUses {
   std::size_t size() const { return uses_.size(); }
 
  private:
+  // Most flows are for what another one was for: one object for all of them.
+  std::shared_ptr<const FlowUse> shared(FlowUse use) {
+    if (known_.size() >= most_known) std::erase_if(known_, [](const auto& each) { return each.second.expired(); });
+    if (known_.size() >= most_known) return std::make_shared<const FlowUse>(std::move(use));
+    auto& known = known_[{use.what, use.quota_rule}];
+    std::shared_ptr<const FlowUse> found = known.lock();
+    if (!found) known = found = std::make_shared<const FlowUse>(std::move(use));
+    return found;
+  }
+
+  static constexpr std::size_t most_known = 4096;
   static constexpr std::size_t most_waiting = 100'000;  // between two readings; what is beyond counts without a name
 
   std::mutex mutex_;
   std::vector<flow::Describe> told_;
+  std::map<std::pair<accounting::What, std::string>, std::weak_ptr<const FlowUse>> known_;
   std::unordered_map<base::FiveTuple, std::shared_ptr<const FlowUse>> uses_;
 };
 

@@ -31,15 +31,6 @@ constexpr base::Duration people_period = std::chrono::milliseconds(250);
 constexpr base::Duration clock_period = 1s;  // schedules change on the second
 constexpr base::Duration drain_limit = 10s;  // for running flows after a stop; then they are reset
 
-// The day this was built. A clock before it is wrong (no battery, no NTP yet): schedules do not believe it.
-base::WallTime build_date() {
-#ifdef SLUICE_BUILD_EPOCH
-  return base::WallTime(std::chrono::seconds(SLUICE_BUILD_EPOCH));
-#else
-  return base::WallTime{};
-#endif
-}
-
 // Two descriptors a connection, pipes on top, as far as the service's hard limit lets us.
 void raise_descriptor_limit(std::uint32_t connections) {
   rlim_t wanted = rlim_t{connections} * 2 + 2048;
@@ -54,6 +45,15 @@ void raise_descriptor_limit(std::uint32_t connections) {
 }
 
 }  // namespace
+
+// The day this was built. A clock before it is wrong (no battery, no NTP yet): schedules do not believe it.
+base::WallTime build_date() {
+#ifdef SLUICE_BUILD_EPOCH
+  return base::WallTime(std::chrono::seconds(SLUICE_BUILD_EPOCH));
+#else
+  return base::WallTime{};
+#endif
+}
 
 Gateway::Gateway(const Options& options)
     : options_(options), supervisor_(base::sys::UniqueFd(role_channel_fd)), grants_([this](const std::string& hash) {
@@ -369,84 +369,6 @@ void Gateway::start_draining() {
   drain_until_ = loop_.now() + drain_limit;
   if (heartbeat_) heartbeat_->stop();
   for (auto& worker : workers_) worker->drain();
-}
-
-// --- the keeper
-
-bool Gateway::send_lines(const std::string& lines) {
-  std::lock_guard lock(keeper_mutex_);
-  return keeper_ && keeper_.send(MessageType::access_lines, lines);
-}
-
-void Gateway::hear_keeper() {
-  Message message;
-  for (;;) {
-    Channel::State state;
-    {
-      std::lock_guard lock(keeper_mutex_);
-      if (!keeper_) return;
-      state = keeper_.receive(message);
-      if (state == Channel::State::closed) {  // the supervisor starts another and sends its channel
-        loop_.remove(keeper_.fd());
-        keeper_.close();
-      }
-    }
-    if (state != Channel::State::message) return;
-    if (message.type == MessageType::query) answer(message.text);
-    if (message.type == MessageType::temporary_rules && temporary_.adopt(message.text) && snapshot_)
-      if (auto built = rebuild(); !built) {
-        logging::warning("temporary rules do not fit the policy and are left out: " + built.error().message);
-        temporary_.forget_all();
-      }
-    if (message.type == MessageType::spent) quotas_.adopt(message.text);
-    if (message.type == MessageType::logins && logins_)
-      logins_->adopt(message.text);
-    else if (message.type == MessageType::logins)
-      early_logins_ = message.text;
-    if (message.type == MessageType::learned && interception_) {
-      auto learned = control::Json::parse(message.text, nullptr, false);
-      if (learned.is_object()) interception_->adopt_learned(learned);
-    }
-    if (message.type == MessageType::codes) {
-      auto codes = control::Json::parse(message.text, nullptr, false);
-      if (!codes.is_array()) continue;
-      bool ended = grants_.adopt_codes(codes);
-      if (adopt_lessons(codes) || !ended || !snapshot_) continue;
-      put_in_force();
-    }
-  }
-}
-
-void Gateway::answer(const std::string& query) {
-  std::size_t line_end = query.find('\n');
-  if (line_end == query.npos) return;
-  std::string number = query.substr(0, line_end);
-  GatewayView view{settings_ ? &*settings_ : nullptr,
-                   snapshot_,
-                   active_,
-                   next_edge_,
-                   started_,
-                   wall_now(),
-                   sightings_.get(),
-                   workers_,
-                   heartbeat_complaint_,
-                   build_date(),
-                   warnings_,
-                   kernel_flows_ ? &*kernel_flows_ : nullptr,
-                   grants_,
-                   identification_ ? &*identification_ : nullptr,
-                   interception_.get(),
-                   people_.get(),
-                   meter_.get(),
-                   quotas_,
-                   temporary_,
-                   logins_.get(),
-                   shapes_ ? shapes_->troubles() : std::vector<std::string>{}};
-  std::string line = query.substr(line_end + 1);
-  std::optional<std::string> of_temporary = answer_temporary(line);
-  std::string reply = of_temporary ? std::move(*of_temporary) : answer_query(view, line);
-  std::lock_guard lock(keeper_mutex_);
-  if (keeper_) keeper_.send(MessageType::reply, number + "\n" + reply);
 }
 
 int run_gateway(const Options& options) {

@@ -28,6 +28,9 @@
 
 namespace sluiced {
 
+// A clock before it is wrong (no battery, no NTP yet): schedules do not believe it.
+base::WallTime build_date();
+
 class Gateway {
  public:
   explicit Gateway(const Options& options);

@@ -114,7 +114,7 @@ void MeterDriver::hear() {
   if (!snapshot_ || (goes_on_ && dumps_ == 0 && monotonic_now() < next_read_)) return;
   parts_.uses.gather();
   auto whole = events_.read([&](netfilter::ConntrackEvents::What what, const Entry& entry) {
-    if (what != netfilter::ConntrackEvents::What::ended) return;
+    if (what != netfilter::ConntrackEvents::What::ended || is_upstream_leg(entry)) return;
     charge(entry, meter_.ended(key_of(entry), counts_of(entry)));
     parts_.uses.forget(entry.key.original);
     parts_.uses.forget(entry.tuple);
@@ -154,6 +154,10 @@ void MeterDriver::finish(base::WallTime wall) {
   send(wall);
 }
 
+bool MeterDriver::is_upstream_leg(const Entry& entry) const {
+  return netfilter::mark_of(entry.mark, parts_.mark_mask) == netfilter::Mark::upstream;
+}
+
 void MeterDriver::read(base::WallTime) {
   learn_the_network();
   look_at_interfaces();
@@ -168,6 +172,7 @@ void MeterDriver::read(base::WallTime) {
     ++entries;
     counted = counted && entry.counted;
     if (sweep) used.insert({entry.key.original, entry.tuple});
+    if (is_upstream_leg(entry)) return;  // the client's leg counts
     charge(entry, meter_.read(key_of(entry), counts_of(entry)));
   });
   if (!dumped) return complain(dumped.error().message);
@@ -234,7 +239,6 @@ std::shared_ptr<const FlowUse> MeterDriver::use_of(const Entry& entry) {
 
 void MeterDriver::charge(const Entry& entry, const Counts& read) {
   if (read == Counts{}) return;
-  if (netfilter::mark_of(entry.mark, parts_.mark_mask) == netfilter::Mark::upstream) return;
   const base::IpAddress &opener = entry.tuple.client.address, &answerer = entry.tuple.origin.address;
   const Client& client = client_at(opener);
   auto on_the_wire = [&](const Client& of) {

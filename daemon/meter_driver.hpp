@@ -83,6 +83,7 @@ class MeterDriver {
   };
 
   void read(base::WallTime wall);
+  bool is_upstream_leg(const Entry& entry) const;
   void charge(const Entry& entry, const accounting::Counts& grown);
   void charge(const base::IpAddress& address, const accounting::Counts& counts, const accounting::What& what,
               const std::string& quota_rule);

@@ -81,13 +81,16 @@ def test_a_hundred_swaps_under_load(lab, fresh, big, kind):
                 after_two = rss_kib(sluice.role("gateway"))
         time.sleep(0.5)
         after_all = rss_kib(sluice.role("gateway"))
+        # The meter remembers what the kernel remembers: less than half a KiB for each connection of the last two minutes.
+        remembered = sluice.ctl_json("status")["accounting"]["conntrack_entries"] // 2
         stop.set()
         for worker in workers:
             worker.result()
     assert not wrong, wrong[:3]
     assert min(asked) > 20
     assert request(held, "www.allowed.test").allowed, "a connection of before the first swap"
-    assert after_all <= after_two + 4096, f"{after_two} KiB after two swaps, {after_all} after a hundred"
+    assert after_all <= after_two + 4096 + remembered, \
+        f"{after_two} KiB after two swaps, {after_all} after a hundred, with {remembered} for connections"
     wait_until(lambda: mapped_images(sluice.role("gateway")) == 1, 5, "the old images are let go")
     assert not list((sluice.directory / "state").glob("lists.*.new.*"))
 

@@ -1,6 +1,7 @@
 """Who is there, and what follows from it: log-ins choose the lane and what is closed, unknown devices have their place, and
 a log-in outlives a killed gateway but never its device."""
 import signal
+import time
 
 import pytest
 from backends import KINDS
@@ -70,6 +71,7 @@ def test_what_is_closed_follows_the_person(lab, sluice):
     login(sluice, lab.alice, "ben")
     assert fetch(lab.alice, lab.origin["v4"], "http://www.allowed.test/").allowed
     wait_until(lambda: client(sluice, lab.alice["v4"]).get("group") == "closed", 3, "ben is known")
+    time.sleep(1)  # and told to the kernel
     sluice.signal("supervisor", signal.SIGKILL)
     sluice.process.wait()
     wait_until(lambda: fetch(lab.alice, lab.origin["v4"], "http://www.allowed.test/").kind == "refused", 5, "closed")
@@ -120,7 +122,7 @@ action = "block"
     assert fetch(lab.alice, lab.origin["v6"], "https://www.allowed.test/").blocked
     record = sluice.wait_access(rule="who are you")
     assert record["group"] == "quarantine" and record["identity"] == "unknown_mac"
-    login(sluice, lab.alice, "ann")
+    login(sluice, lab.alice, "ann", family="v6")
     wait_until(lambda: fetch(lab.alice, lab.origin["v6"], "https://www.allowed.test/").allowed, 3, "claimed")
 
 

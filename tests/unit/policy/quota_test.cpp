@@ -46,9 +46,9 @@ TEST(Quota, ADayOfAClockChangeIsAsLongAsItIs) {
 }
 
 TEST(Quota, EveryMomentIsInItsPeriodAndPeriodsMeet) {
-  for (std::uint16_t reset : {0, 90, 150, 1439})
+  for (int reset : {0, 90, 150, 1439})
     for (auto period : {Quota::Period::day, Quota::Period::week}) {
-      Quota quota{.period = period, .bytes = 1, .reset_minute = reset, .reset_weekday = 2};
+      Quota quota{.period = period, .bytes = 1, .reset_minute = static_cast<std::uint16_t>(reset), .reset_weekday = 2};
       base::WallTime now = at(2026y / 3 / 20);
       for (int i = 0; i < 3000; ++i, now += 17min) {
         QuotaPeriod found = period_of(quota, paris, now);
