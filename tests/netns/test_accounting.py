@@ -142,9 +142,19 @@ def usage(sluice, by: str = "user", **wanted) -> dict:
 
 
 def settled(sluice):
-    """What has been moved has been read and kept."""
-    time.sleep(2.5)
-    return usage(sluice)
+    """What has been moved has been read and kept: nothing has come any more for two readings."""
+    def read():
+        dumps = sluice.ctl_json("status")["accounting"]["dumps"]
+        wait_until(lambda: sluice.ctl_json("status")["accounting"]["dumps"] >= dumps + 2, 20, "it reads on")
+        time.sleep(0.3)  # on its way to the keeper
+        return usage(sluice)
+    last = read()
+    for _ in range(10):
+        found = read()
+        if found[""]["total"]["bytes"] - last[""]["total"]["bytes"] < 5000:
+            return found
+        last = found
+    raise AssertionError("bytes come without end")
 
 
 def everybody_moves(lab, megabytes: float = 3):
