@@ -116,7 +116,7 @@ def test_it_comes_back_at_the_reset(lab, counting):
     sluice = counting(policy(GAMES % "1MB"))
     assert take(lab.alice, lab.origin["v4"], "arcade.test", 2_000_000) == 0
     wait_until(lambda: fetch(lab.alice, lab.origin["v4"], "https://arcade.test/").blocked, 5, "used up")
-    now = time.gmtime(time.time() + 61)
+    now = time.gmtime(time.time() + 80)  # 20 s at least: time to use it up
     minute = f"{now.tm_hour:02}:{now.tm_min:02}"
     sluice.reload(policy(GAMES % "1MB" + f'reset = "{minute}"\n'))
     # A period that begins at another time is another period: what was used belongs to the old one.
