@@ -283,7 +283,7 @@ void Gateway::put_in_force() {
   for (auto& worker : workers_) worker->adopt(policy);
   tend_shapes();
   if (other_ports_) {
-    other_ports_->judge_all(snapshot_, active_, now, *settings_);
+    other_ports_->adopt(snapshot_, active_, settings_->network.exclude);
     if (other_ports_->fd() != other_ports_fd_) {
       if (other_ports_fd_ >= 0) loop_.remove(other_ports_fd_);
       other_ports_fd_ = other_ports_->fd();

@@ -101,6 +101,7 @@ class Gateway {
   FlowUses uses_;
   base::sys::UniqueFd baselines_file_;
   std::unique_ptr<MeterDriver> meter_;
+  bool hears_meter_ = false;  // of ends
   std::unique_ptr<OtherPorts> other_ports_;
   int other_ports_fd_ = -1;
   std::unique_ptr<People> people_;

@@ -83,12 +83,12 @@ void Gateway::begin_metering(const rules::Settings& settings) {
   if (!meter) return logging::error("nothing is accounted: " + meter.error().message);
   meter_ = std::move(*meter);
   meter_ear_.hear = [this] { meter_->hear(); };
-  loop_.add(meter_->fd(), EPOLLIN, &meter_ear_);
 }
 
 void Gateway::meter() {
   if (!meter_ || !snapshot_ || draining_) return;
   bool spent = meter_->tend(loop_.now(), wall_now());
+  if (!hears_meter_ && meter_->fd() >= 0) hears_meter_ = loop_.add(meter_->fd(), EPOLLIN, &meter_ear_);
   if (quotas_.changed_since_told()) {
     std::lock_guard lock(keeper_mutex_);
     if (keeper_) keeper_.send(MessageType::spent, quotas_.to_text());

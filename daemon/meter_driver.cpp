@@ -10,7 +10,6 @@
 #include "daemon/log.hpp"
 #include "flow/record.hpp"
 #include "netfilter/marks.hpp"
-#include "netfilter/policy_route.hpp"
 #include "policy/names.hpp"
 
 namespace sluiced {
@@ -84,7 +83,7 @@ std::uint64_t rate(std::uint64_t bytes, base::Duration interval) {
 base::Result<std::unique_ptr<MeterDriver>> MeterDriver::open(Parts parts) {
   auto conntrack = netfilter::Conntrack::open();
   if (!conntrack) return std::move(conntrack).error();
-  auto events = netfilter::ConntrackEvents::open(false);
+  auto events = netfilter::ConntrackEvents::open(netfilter::ConntrackEvents::What::ended);
   if (!events) return std::move(events).error();
   return std::unique_ptr<MeterDriver>(new MeterDriver(std::move(parts), std::move(*conntrack), std::move(*events)));
 }
@@ -111,10 +110,10 @@ void MeterDriver::adopt(std::shared_ptr<const policy::Snapshot> snapshot) {
 // --- reading
 
 void MeterDriver::hear() {
-  if (!snapshot_ || (goes_on_ && dumps_ == 0 && monotonic_now() < next_read_)) return;
+  if (!snapshot_) return;
   parts_.uses.gather();
-  auto whole = events_.read([&](netfilter::ConntrackEvents::What what, const Entry& entry) {
-    if (what != netfilter::ConntrackEvents::What::ended || is_upstream_leg(entry)) return;
+  auto whole = events_.read([&](const Entry& entry) {
+    if (is_upstream_leg(entry)) return;
     charge(entry, meter_.ended(key_of(entry), counts_of(entry)));
     parts_.uses.forget(entry.key.original);
     parts_.uses.forget(entry.tuple);
@@ -159,7 +158,7 @@ bool MeterDriver::is_upstream_leg(const Entry& entry) const {
 }
 
 void MeterDriver::read(base::WallTime) {
-  learn_the_network();
+  inside_.learn(parts_.lan);
   look_at_interfaces();
   clients_.clear();
   parts_.uses.gather();
@@ -189,17 +188,11 @@ void MeterDriver::read(base::WallTime) {
 
 // --- who and what
 
-void MeterDriver::learn_the_network() {
-  if (auto prefixes = netfilter::prefixes_behind(parts_.lan)) inside_ = std::move(*prefixes);
-  if (auto own = netfilter::own_addresses()) own_ = {own->begin(), own->end()};
-}
-
 const MeterDriver::Client& MeterDriver::client_at(const base::IpAddress& address) {
   auto [known, is_new] = clients_.try_emplace(address);
   Client& client = known->second;
   if (!is_new) return client;
-  client.counts = !own_.contains(address) &&
-                  std::any_of(inside_.begin(), inside_.end(), [&](auto& prefix) { return prefix.contains(address); });
+  client.counts = inside_.is_client(address);
   if (!client.counts) return client;
   policy::Client identified = parts_.identification.identify(*snapshot_, address);
   const policy::Group& group = snapshot_->groups[identified.group.value];

@@ -28,6 +28,7 @@
 #include "control/protocol.hpp"
 #include "daemon/flow_uses.hpp"
 #include "daemon/identification.hpp"
+#include "daemon/inside.hpp"
 #include "daemon/kernel_flows.hpp"
 #include "daemon/meter_baselines.hpp"
 #include "daemon/people.hpp"
@@ -52,7 +53,8 @@ class MeterDriver {
   };
   static base::Result<std::unique_ptr<MeterDriver>> open(Parts parts);
 
-  int fd() const { return events_.fd(); }
+  // -1 until the first reading: what ended before is found by that.
+  int fd() const { return dumps_ > 0 ? events_.fd() : -1; }
   void hear();  // when fd() is readable
   void adopt(std::shared_ptr<const policy::Snapshot> snapshot);
   // Reads the counters if it is time. True: somebody's quota has been used up.
@@ -89,7 +91,6 @@ class MeterDriver {
               const std::string& quota_rule);
   const Client& client_at(const base::IpAddress& address);
   std::shared_ptr<const FlowUse> use_of(const Entry& entry);
-  void learn_the_network();
   void look_at_interfaces();
   void count_interfaces();
   void send(base::WallTime wall);
@@ -101,8 +102,7 @@ class MeterDriver {
   accounting::Meter meter_;
   std::shared_ptr<const policy::Snapshot> snapshot_;
 
-  std::vector<base::IpPrefix> inside_;
-  std::set<base::IpAddress> own_;
+  Inside inside_;
   std::unordered_map<base::IpAddress, Client> clients_;  // of this interval
   std::map<std::pair<accounting::Who, accounting::What>, accounting::Counts> counted_;
   std::vector<netfilter::LinkCounters> links_;

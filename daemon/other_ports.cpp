@@ -5,11 +5,9 @@
 
 #include <algorithm>
 
-#include "daemon/divert.hpp"
 #include "daemon/log.hpp"
 #include "flow/flow.hpp"
 #include "flow/record.hpp"
-#include "netfilter/netlink/links.hpp"
 #include "netfilter/policy_route.hpp"
 #include "policy/decide.hpp"
 
@@ -18,6 +16,8 @@ namespace {
 
 using netfilter::ConntrackKey;
 using netfilter::Mark;
+
+constexpr base::Duration network_period = std::chrono::seconds(10);  // prefixes come and go
 
 template <class Items, class Item>
 bool holds(const Items& items, const Item& item) {
@@ -65,40 +65,43 @@ void OtherPorts::hear() {
   std::vector<ConntrackKey> refused, freed;
   flow::CommandList notes;
   surroundings_.now = wall_now();
-  auto whole = events_->read([&](netfilter::ConntrackEvents::What what, const Entry& entry) {
-    if (what == netfilter::ConntrackEvents::What::began) judge(entry, refused, freed, notes);
-  });
+  if (monotonic_now() - learned_ > network_period) learn_the_network();
+  auto whole = events_->read([&](const Entry& entry) { judge(entry, refused, freed, notes); });
   put_in_force(refused, freed, std::move(notes));
   if (!whole) return complain(whole.error().message);
-  if (!*whole) judge_all(surroundings_.snapshot, surroundings_.active, surroundings_.now, {});
+  if (!*whole) judge_all();  // some beginnings were lost
 }
 
-void OtherPorts::judge_all(std::shared_ptr<const policy::Snapshot> snapshot, const policy::ScheduleSet& active,
-                           base::WallTime now, const rules::Settings& settings) {
+void OtherPorts::adopt(std::shared_ptr<const policy::Snapshot> snapshot, const policy::ScheduleSet& active,
+                       const std::vector<base::IpPrefix>& exclude) {
   surroundings_.snapshot = std::move(snapshot);
   surroundings_.active = active;
-  surroundings_.now = now;
-  if (!settings.network.lan.empty()) network_.exclude = settings.network.exclude;
+  network_.exclude = exclude;
   bool wanted = policy::refuses_without_names(*surroundings_.snapshot);
   if (!wanted) events_.reset();
-  if (!wanted && !blocked_some_) return;
   if (wanted && !events_) {
-    auto events = netfilter::ConntrackEvents::open(true);
+    auto events = netfilter::ConntrackEvents::open(netfilter::ConntrackEvents::What::began);
     if (!events) return complain(events.error().message);
     events_.emplace(std::move(*events));
   }
-  learn_the_network(settings);
+  if (!wanted && !blocked_some_) return;
+  judge_all();
+  blocked_some_ = wanted;
+}
+
+void OtherPorts::judge_all() {
+  surroundings_.now = wall_now();
+  learn_the_network();
   std::vector<ConntrackKey> refused, freed;
   flow::CommandList notes;
   auto dumped = conntrack_.dump_all([&](const Entry& entry) { judge(entry, refused, freed, notes); });
   if (!dumped) return complain(dumped.error().message);
   put_in_force(refused, freed, std::move(notes));
-  blocked_some_ = wanted;
 }
 
-void OtherPorts::learn_the_network(const rules::Settings&) {
-  if (auto prefixes = netfilter::prefixes_behind(network_.lan)) lan_ = std::move(*prefixes);
-  if (auto own = netfilter::own_addresses()) own_ = {own->begin(), own->end()};
+void OtherPorts::learn_the_network() {
+  learned_ = monotonic_now();
+  inside_.learn(network_.lan);
   netfilter::DivertPlan plan;
   for (const std::string& interface : network_.lan) plan.lan.push_back({interface, 0});
   plan.wan = network_.wan;
@@ -111,9 +114,9 @@ void OtherPorts::learn_the_network(const rules::Settings&) {
 
 // A client's connection that leaves by the WAN.
 bool OtherPorts::is_ours(const Entry& entry) const {
-  const base::IpAddress &client = entry.tuple.client.address, &origin = entry.tuple.origin.address;
-  return any_contains(lan_, client) && !own_.contains(client) && !own_.contains(origin) &&
-         !any_contains(inner_, origin) && !any_contains(network_.exclude, origin);
+  const base::IpAddress& origin = entry.tuple.origin.address;
+  return inside_.is_client(entry.tuple.client.address) && !inside_.is_router(origin) && !any_contains(inner_, origin) &&
+         !any_contains(network_.exclude, origin);
 }
 
 // The proxy, the gate or the ruleset judges it: TCP to the http and tls ports, QUIC; unless its group leaves them alone.

@@ -14,11 +14,11 @@
 
 #include <functional>
 #include <memory>
-#include <set>
 #include <vector>
 
 #include "daemon/flow_uses.hpp"
 #include "daemon/identification.hpp"
+#include "daemon/inside.hpp"
 #include "flow/command.hpp"
 #include "flow/machine.hpp"
 #include "netfilter/netlink/conntrack.hpp"
@@ -33,18 +33,19 @@ class OtherPorts {
                                                         const Identification& identification, FlowUses& uses,
                                                         std::function<void(flow::CommandList)> publish);
 
-  int fd() const { return events_ ? events_->fd() : -1; }  // -1: nothing to hear. Changes with judge_all().
+  int fd() const { return events_ ? events_->fd() : -1; }  // -1: nothing to hear. Changes with adopt().
   void hear();
   // A new policy, other schedules, grants or quotas: everything that runs is judged.
-  void judge_all(std::shared_ptr<const policy::Snapshot> snapshot, const policy::ScheduleSet& active,
-                 base::WallTime now, const rules::Settings& settings);
+  void adopt(std::shared_ptr<const policy::Snapshot> snapshot, const policy::ScheduleSet& active,
+             const std::vector<base::IpPrefix>& exclude);
   const std::string& complaint() const { return complaint_; }
 
  private:
   using Entry = netfilter::ConntrackEntry;
   OtherPorts(netfilter::Conntrack conntrack, const Identification& identification, FlowUses& uses,
              std::function<void(flow::CommandList)> publish);
-  void learn_the_network(const rules::Settings& settings);
+  void judge_all();
+  void learn_the_network();
   bool is_ours(const Entry& entry) const;
   bool belongs_to_a_lane(const Entry& entry, const policy::Client& client) const;
   // Of a connection that nobody has refused yet, or one that was.
@@ -61,8 +62,9 @@ class OtherPorts {
   std::function<void(flow::CommandList)> publish_;
   flow::Surroundings surroundings_;
   rules::Settings::Network network_;
-  std::vector<base::IpPrefix> lan_, inner_;
-  std::set<base::IpAddress> own_;
+  Inside inside_;
+  std::vector<base::IpPrefix> inner_;  // what leaves by no WAN
+  base::Monotonic learned_{};
   bool blocked_some_ = false;
   std::string complaint_;
 };

@@ -380,9 +380,9 @@ base::Result<> Conntrack::dump_all(const std::function<void(const ConntrackEntry
   return base::Nothing{};
 }
 
-base::Result<ConntrackEvents> ConntrackEvents::open(bool beginnings) {
-  auto socket = beginnings ? open_netlink(NETLINK_NETFILTER, {NFNLGRP_CONNTRACK_DESTROY, NFNLGRP_CONNTRACK_NEW}, true)
-                           : open_netlink(NETLINK_NETFILTER, {NFNLGRP_CONNTRACK_DESTROY}, true);
+base::Result<ConntrackEvents> ConntrackEvents::open(What what) {
+  auto socket =
+      open_netlink(NETLINK_NETFILTER, {what == What::ended ? NFNLGRP_CONNTRACK_DESTROY : NFNLGRP_CONNTRACK_NEW}, true);
   if (!socket) return std::move(socket).error();
   // FORCE goes past rmem_max and needs CAP_NET_ADMIN; without it the plain option does what it may.
   if (setsockopt(socket->get(), SOL_SOCKET, SO_RCVBUFFORCE, &event_buffer, sizeof event_buffer) != 0)
@@ -390,7 +390,7 @@ base::Result<ConntrackEvents> ConntrackEvents::open(bool beginnings) {
   return ConntrackEvents(std::move(*socket));
 }
 
-base::Result<bool> ConntrackEvents::read(const std::function<void(What, const ConntrackEntry&)>& each) {
+base::Result<bool> ConntrackEvents::read(const std::function<void(const ConntrackEntry&)>& each) {
   alignas(nlmsghdr) char buffer[32768];
   bool whole = true;
   for (int round = 0; round < messages_a_read; ++round) {
@@ -404,10 +404,8 @@ base::Result<bool> ConntrackEvents::read(const std::function<void(What, const Co
     if (got < 0) return failed(errno);
     int left = static_cast<int>(got);
     for (auto* message = reinterpret_cast<const nlmsghdr*>(buffer); mnl_nlmsg_ok(message, left);
-         message = mnl_nlmsg_next(message, &left)) {
-      bool end = message->nlmsg_type == (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE);
-      if (auto entry = parse_any_conntrack(*message)) each(end ? What::ended : What::began, *entry);
-    }
+         message = mnl_nlmsg_next(message, &left))
+      if (auto entry = parse_any_conntrack(*message)) each(*entry);
   }
   return whole;
 }

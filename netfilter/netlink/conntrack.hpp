@@ -62,16 +62,15 @@ class Conntrack {
   base::sys::UniqueFd requests_;
 };
 
-// Beginnings and ends of connections as the kernel tells them. Needs nf_conntrack_events.
+// Beginnings, or ends, of connections as the kernel tells them. Needs nf_conntrack_events.
 class ConntrackEvents {
  public:
   enum class What { began, ended };
-  // Ends only, or beginnings too.
-  static base::Result<ConntrackEvents> open(bool beginnings);
+  static base::Result<ConntrackEvents> open(What what);
   int fd() const { return socket_.get(); }
   // Everything that waits, at most `messages_a_read` of it; readable again if there is more. False: some have been lost
   // (the socket's buffer ran over); dump_all() tells what is.
-  base::Result<bool> read(const std::function<void(What, const ConntrackEntry&)>& each);
+  base::Result<bool> read(const std::function<void(const ConntrackEntry&)>& each);
 
  private:
   explicit ConntrackEvents(base::sys::UniqueFd socket) : socket_(std::move(socket)) {}
