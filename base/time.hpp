@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 
 namespace base {
 
@@ -18,5 +19,10 @@ using Duration = std::chrono::nanoseconds;
 
 // UTC, milliseconds since 1970, as the log shows it.
 using WallTime = std::chrono::sys_time<std::chrono::milliseconds>;
+
+// Whole seconds since 1970, as files and messages have them.
+inline std::int64_t seconds_of(WallTime time) {
+  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+}
 
 }  // namespace base

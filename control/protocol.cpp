@@ -14,6 +14,10 @@ const T* member(const Json& object, const char* key) {
 
 }  // namespace
 
+Reply refusal(int exit, const std::string& why) {
+  return {exit, "sluicectl: " + why + "\n", {{"error", why}}};
+}
+
 base::Result<Request> parse_request(std::string_view line) {
   const Json json = Json::parse(line, nullptr, false);
   const auto* verb = member<std::string>(json, "verb");

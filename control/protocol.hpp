@@ -25,6 +25,11 @@ inline constexpr std::size_t request_limit = 64 * 1024;  // bytes of one request
 struct Request {
   std::string verb;
   std::map<std::string, std::string> args;
+
+  std::string argument(const char* key) const {  // empty: not given
+    auto found = args.find(key);
+    return found == args.end() ? std::string{} : found->second;
+  }
 };
 
 struct Reply {
@@ -32,6 +37,9 @@ struct Reply {
   std::string text;
   Json data = Json::object();
 };
+
+// The answer to what cannot be: `why` for people, and as data.
+Reply refusal(int exit, const std::string& why);
 
 base::Result<Request> parse_request(std::string_view line);
 base::Result<Reply> parse_reply(std::string_view line);

@@ -23,20 +23,6 @@ using control::Reply;
 constexpr std::size_t most_codes = 10'000;
 constexpr std::uint64_t longest_life = 366 * 86400;
 
-std::int64_t seconds_of(base::WallTime time) {
-  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
-}
-
-std::string argument(const control::Request& request, const char* key) {
-  auto found = request.args.find(key);
-  return found == request.args.end() ? std::string{} : found->second;
-}
-
-Reply refuse(int exit, std::string why) {
-  Json data = {{"error", why}};
-  return {exit, "sluicectl: " + why + "\n", std::move(data)};
-}
-
 // "4821-7730": eight digits, none more likely than another.
 std::string random_code() {
   std::string digits;
@@ -75,38 +61,39 @@ Reply CodeStore::answer(const control::Request& request, const std::vector<std::
 
 Reply CodeStore::make(const control::Request& request, const std::vector<std::string>& rules, const std::string& who,
                       base::WallTime now) {
-  std::string rule = argument(request, "rule");
-  auto life = base::parse_number(argument(request, "seconds"), longest_life);
-  if (!life || *life == 0) return refuse(2, "a code is good for at least a second and at most a year");
-  std::string uses = argument(request, "uses");
+  std::string rule = request.argument("rule");
+  auto life = base::parse_number(request.argument("seconds"), longest_life);
+  if (!life || *life == 0) return control::refusal(2, "a code is good for at least a second and at most a year");
+  std::string uses = request.argument("uses");
   auto count = base::parse_number(uses, 1'000'000);
-  if (!uses.empty() && (!count || *count == 0)) return refuse(2, "--uses takes a number from 1");
-  std::string to = argument(request, "to");
+  if (!uses.empty() && (!count || *count == 0)) return control::refusal(2, "--uses takes a number from 1");
+  std::string to = request.argument("to");
   if (!to.empty()) {
     to = TemporaryRules::target_of(to);
     std::string_view kind = std::string_view(to).substr(0, to.find(':') + 1);
     bool is_tag = kind == "category:" || kind == "list:";
     if (is_tag && std::find(rules.begin(), rules.end(), "\t" + to) == rules.end())
-      return refuse(2, "there is no " + to);
+      return control::refusal(2, "there is no " + to);
     if (!is_tag && kind != "host:" && kind != "url:" && kind != "ip:")
-      return refuse(2, "'" + to + "' is not a host, a URL, category:NAME, list:NAME or ip:ADDRESS");
+      return control::refusal(2, "'" + to + "' is not a host, a URL, category:NAME, list:NAME or ip:ADDRESS");
     rule = "lesson " + random_code().substr(0, 4) + " (" + to + ")";
   } else {
     std::vector<std::string> known(rules);
     std::erase_if(known, [](const std::string& name) { return name.starts_with('\t'); });
-    if (known.empty()) return refuse(1, "no rule has action = \"code\"; --to makes a code for a host or a category");
+    if (known.empty())
+      return control::refusal(1, "no rule has action = \"code\"; --to makes a code for a host or a category");
     if (rule.empty() && known.size() == 1) rule = known.front();
     if (std::find(known.begin(), known.end(), rule) == known.end()) {
       std::string all;
       for (const std::string& each : known) all += (all.empty() ? "'" : ", '") + each + "'";
-      return refuse(1, "no rule '" + rule + "' with action = \"code\"; there is " + all);
+      return control::refusal(1, "no rule '" + rule + "' with action = \"code\"; there is " + all);
     }
   }
-  if (codes_.size() >= most_codes) return refuse(1, "there are too many codes; revoke some");
+  if (codes_.size() >= most_codes) return control::refusal(1, "there are too many codes; revoke some");
   std::string code = random_code();
-  if (code.empty()) return refuse(1, "the system gives no random numbers");
-  codes_.push_back({hash_of_code(code), rule, argument(request, "note").substr(0, 200), who,
-                    seconds_of(now) + static_cast<std::int64_t>(*life),
+  if (code.empty()) return control::refusal(1, "the system gives no random numbers");
+  codes_.push_back({hash_of_code(code), rule, request.argument("note").substr(0, 200), who,
+                    base::seconds_of(now) + static_cast<std::int64_t>(*life),
                     count ? static_cast<std::int64_t>(*count) : std::int64_t{-1}, to, code.substr(code.size() - 2)});
   save();
   logging::notice(who + " made a code for the rule '" + rule + "', good for " + std::to_string(*life) + " s");
@@ -118,7 +105,7 @@ Reply CodeStore::list(base::WallTime now) const {
   Reply reply;
   Json all = Json::array();
   for (const Code& code : codes_) {
-    std::int64_t left = code.until - seconds_of(now);
+    std::int64_t left = code.until - base::seconds_of(now);
     reply.text += "..." + code.hint + "  '" + code.rule + "'  " + std::to_string(left) + " s left, " +
                   (code.uses < 0 ? "any number of uses" : std::to_string(code.uses) + " uses") + ", by " +
                   code.made_by + (code.note.empty() ? "" : ": " + code.note) + "\n";
@@ -135,11 +122,11 @@ Reply CodeStore::list(base::WallTime now) const {
 }
 
 Reply CodeStore::revoke(const control::Request& request, const std::string& who) {
-  std::string rule = argument(request, "rule"), hash = hash_of_code(argument(request, "code"));
-  bool by_code = !argument(request, "code").empty();
+  std::string rule = request.argument("rule"), hash = hash_of_code(request.argument("code"));
+  bool by_code = !request.argument("code").empty();
   std::size_t gone = std::erase_if(
       codes_, [&](const Code& code) { return by_code ? code.hash == hash : !rule.empty() && code.rule == rule; });
-  if (gone == 0) return refuse(1, "there is no such code");
+  if (gone == 0) return control::refusal(1, "there is no such code");
   save();
   logging::notice(who + " revoked " + std::to_string(gone) + (gone == 1 ? " code" : " codes"));
   return {0, std::to_string(gone) + " revoked\n", {{"revoked", gone}}};
@@ -154,7 +141,7 @@ void CodeStore::used(const std::string& hash) {
 }
 
 void CodeStore::forget_ended(base::WallTime now) {
-  std::erase_if(codes_, [&](const Code& code) { return code.until <= seconds_of(now); });
+  std::erase_if(codes_, [&](const Code& code) { return code.until <= base::seconds_of(now); });
 }
 
 std::string CodeStore::for_gateway(base::WallTime now) {

@@ -97,12 +97,9 @@ Reply status(const GatewayView& view, const control::Request& request) {
     for (const Json& share : shares) total += share.value(key, std::uint64_t{0});
     return total;
   };
-  auto argument = [&](const char* key) {
-    auto found = request.args.find(key);
-    return found == request.args.end() ? std::string{} : found->second;
-  };
   std::int64_t uptime = std::chrono::duration_cast<std::chrono::seconds>(view.now - view.started).count();
-  std::uint64_t lost = sum("log_lines_lost") + base::parse_number(argument("log_lines_lost"), ~0ull).value_or(0);
+  std::uint64_t lost =
+      sum("log_lines_lost") + base::parse_number(request.argument("log_lines_lost"), ~0ull).value_or(0);
 
   Json lane = nullptr;  // no kernel lane
   if (view.kernel_flows != nullptr) {
@@ -205,18 +202,18 @@ Reply status(const GatewayView& view, const control::Request& request) {
             (interception["signer"].get<bool>() ? "" : "; the signer is not there") + "\n";
   if (!view.heartbeat_complaint.empty()) text += "heartbeat    " + view.heartbeat_complaint + "\n";
   if (lost != 0) text += "access log   " + std::to_string(lost) + " lines lost\n";
-  if (std::string trouble = argument("list_trouble"); !trouble.empty()) {
+  if (std::string trouble = request.argument("list_trouble"); !trouble.empty()) {
     for (std::string_view line : base::split(trouble, '\n'))
       if (!line.empty()) text += "lists        " + std::string(line) + "\n";
     data["list_trouble"] = trouble;
   }
-  if (!argument("log_trouble").empty()) {
-    text += "access log   " + argument("log_trouble") + "\n";
-    data["log_trouble"] = argument("log_trouble");
+  if (!request.argument("log_trouble").empty()) {
+    text += "access log   " + request.argument("log_trouble") + "\n";
+    data["log_trouble"] = request.argument("log_trouble");
   }
-  if (!argument("usage_trouble").empty()) {
-    text += "usage store  " + argument("usage_trouble") + "\n";
-    data["usage_trouble"] = argument("usage_trouble");
+  if (!request.argument("usage_trouble").empty()) {
+    text += "usage store  " + request.argument("usage_trouble") + "\n";
+    data["usage_trouble"] = request.argument("usage_trouble");
   }
   if (!complete) text += "a worker did not answer\n";
   for (const std::string& trouble : view.shape_troubles) text += "shape        " + trouble + "\n";
@@ -280,24 +277,21 @@ Reply connections(const GatewayView& view) {
 }
 
 Reply explain(const GatewayView& view, const control::Request& request) {
-  auto argument = [&](const char* key) {
-    auto found = request.args.find(key);
-    return found == request.args.end() ? std::string{} : found->second;
-  };
-  auto address = base::IpAddress::parse(argument("client"));
+  auto address = base::IpAddress::parse(request.argument("client"));
   if (!address)
-    return {2, "sluicectl: '" + argument("client") + "' is not an address\n", {{"error", "bad client address"}}};
+    return {
+        2, "sluicectl: '" + request.argument("client") + "' is not an address\n", {{"error", "bad client address"}}};
   base::WallTime time = view.now;
-  if (!argument("time").empty()) {
-    auto parsed = control::parse_time(argument("time"), view.snapshot->zone, view.now);
+  if (!request.argument("time").empty()) {
+    auto parsed = control::parse_time(request.argument("time"), view.snapshot->zone, view.now);
     if (!parsed) return {2, "sluicectl: " + parsed.error().message + "\n", {{"error", parsed.error().message}}};
     time = *parsed;
   }
   policy::Client client = view.snapshot->clients.identify(view.sightings->look_up(*address));
   view.grants.look_up(*view.snapshot, client, time);
   view.quotas.look_up(*view.snapshot, client, time);
-  control::ExplainInput input{*view.snapshot,  std::move(client),  time,
-                              view.build_date, argument("target"), view.kernel_flows != nullptr};
+  control::ExplainInput input{*view.snapshot,  std::move(client),          time,
+                              view.build_date, request.argument("target"), view.kernel_flows != nullptr};
   if (view.interception != nullptr) {
     using Device = control::ExplainInput::Device;
     input.device = view.interception->enrolled(input.client) ? Device::trusts_ca : Device::does_not;

@@ -34,22 +34,16 @@ bool Gateway::adopt_lessons(const control::Json& codes) {
 std::optional<std::string> Gateway::answer_temporary(const std::string& line) {
   auto request = control::parse_request(line);
   if (!request || !snapshot_) return std::nullopt;
-  auto argument = [&](const char* key) {
-    auto found = request->args.find(key);
-    return found == request->args.end() ? std::string{} : found->second;
-  };
-  auto refuse = [](int exit, const std::string& why) {
-    return control::to_line({exit, "sluicectl: " + why + "\n", {{"error", why}}});
-  };
+  auto refuse = [](int exit, const std::string& why) { return control::to_line(control::refusal(exit, why)); };
   if (request->verb == "quotas forget") {  // the keeper's, when a person is erased
-    for (const char* kind : {"user ", "device ", ""}) quotas_.forget(kind + argument("name"));
+    for (const char* kind : {"user ", "device ", ""}) quotas_.forget(kind + request->argument("name"));
     return control::to_line({0, "", control::Json::object()});
   }
   if (request->verb == "grants revoke") {
-    std::string name = argument("name");
+    std::string name = request->argument("name");
     if (!temporary_.remove(name)) return refuse(1, "there is no '" + name + "'; sluicectl grants shows what there is");
     if (auto built = rebuild(); !built) return refuse(1, built.error().message);
-    logging::notice("'" + name + "' was taken back by " + argument("who"));
+    logging::notice("'" + name + "' was taken back by " + request->argument("who"));
     return control::to_line({0, "'" + name + "' is taken back\n", {{"revoked", name}}});
   }
   if (request->verb != "allow" && request->verb != "block") return std::nullopt;
@@ -59,12 +53,13 @@ std::optional<std::string> Gateway::answer_temporary(const std::string& line) {
     temporary_.remove(*name);
     return refuse(2, built.error().message);
   }
-  std::string what = argument("to").empty() ? "everything" : argument("to");
-  logging::notice("'" + *name + "': " + request->verb + " " + what + " for " + argument("client") + ", " +
-                  argument("seconds") + " s, by " + argument("who"));
-  return control::to_line({0,
-                           "'" + *name + "': " + request->verb + " " + what + " for " + argument("client") + "\n",
-                           {{"name", *name}, {"client", argument("client")}, {"to", argument("to")}}});
+  std::string what = request->argument("to").empty() ? "everything" : request->argument("to");
+  logging::notice("'" + *name + "': " + request->verb + " " + what + " for " + request->argument("client") + ", " +
+                  request->argument("seconds") + " s, by " + request->argument("who"));
+  return control::to_line(
+      {0,
+       "'" + *name + "': " + request->verb + " " + what + " for " + request->argument("client") + "\n",
+       {{"name", *name}, {"client", request->argument("client")}, {"to", request->argument("to")}}});
 }
 
 }  // namespace sluiced

@@ -31,10 +31,6 @@ std::string hex(const std::uint8_t* bytes, std::size_t size) {
   return out;
 }
 
-std::int64_t seconds_of(base::WallTime time) {
-  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
-}
-
 const policy::Rule* find_rule(const policy::Snapshot& snapshot, std::string_view name) {
   for (const policy::Rule& rule : snapshot.rules)
     if (rule.name == name && (rule.action == policy::Action::warn || rule.action == policy::Action::code)) return &rule;
@@ -73,7 +69,7 @@ std::string Grants::seal_of(const flow::ProceedForm& form, const std::string& cl
 
 void Grants::seal(flow::ProceedForm& form, const policy::Snapshot& snapshot, const policy::Client& client,
                   base::WallTime now) {
-  form.good_until = seconds_of(now + form_is_good_for);
+  form.good_until = base::seconds_of(now + form_is_good_for);
   form.seal = seal_of(form, policy::person_of(snapshot, client));
 }
 
@@ -88,7 +84,7 @@ std::string Grants::proceed(flow::ProceedForm& form, const policy::Snapshot& sna
       has_lessons() && std::any_of(snapshot.rules.begin(), snapshot.rules.end(), [&](const policy::Rule& each) {
         return each.name == form.rule && each.action == policy::Action::block && each.tier != policy::Tier::must;
       });
-  if (!genuine || form.good_until < seconds_of(now) || (rule == nullptr && !on_a_block_page)) {
+  if (!genuine || form.good_until < base::seconds_of(now) || (rule == nullptr && !on_a_block_page)) {
     form.seal.clear();
     return "This form is out of date. Load the page again.";
   }
@@ -182,7 +178,7 @@ control::Json Grants::to_json(base::WallTime now) const {
       list.push_back({{"client", grant.client},
                       {"rule", grant.rule},
                       {"how", grant.code.empty() ? "click" : "code"},
-                      {"until", seconds_of(grant.until)}});
+                      {"until", base::seconds_of(grant.until)}});
   return list;
 }
 

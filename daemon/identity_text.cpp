@@ -15,10 +15,6 @@ using Json = nlohmann::json;
 constexpr std::size_t longest_name = 253, longest_id = 1024, most_of_a_session = 64;
 constexpr std::int64_t latest = std::int64_t{1} << 40;  // no overflow in milliseconds
 
-std::int64_t seconds_of(base::WallTime time) {
-  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
-}
-
 std::string text_of(const std::optional<base::MacAddress>& mac) {
   return mac ? mac->to_string() : "";
 }
@@ -133,7 +129,7 @@ std::string to_text(const Identities& identities) {
     leases.push_back({{"address", lease.address.to_string()},
                       {"mac", text_of(lease.mac)},
                       {"hostname", lease.hostname},
-                      {"until", seconds_of(lease.until)}});
+                      {"until", base::seconds_of(lease.until)}});
   for (const policy::Session& session : identities.sessions)
     sessions.push_back({{"id", session.id},
                         {"user", session.user},
@@ -141,8 +137,8 @@ std::string to_text(const Identities& identities) {
                         {"addresses", texts_of(session.addresses)},
                         {"prefixes", texts_of(session.prefixes)},
                         {"mac", text_of(session.mac)},
-                        {"since", seconds_of(session.since)},
-                        {"until", seconds_of(session.until)}});
+                        {"since", base::seconds_of(session.since)},
+                        {"until", base::seconds_of(session.until)}});
   Json all = {{"leases", std::move(leases)}, {"sessions", std::move(sessions)}};
   return all.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

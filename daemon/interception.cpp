@@ -18,10 +18,6 @@ constexpr std::int64_t asks_life = 86400;
 constexpr std::size_t most_asks = 5000;
 constexpr std::size_t most_issuers = 50;
 
-std::int64_t seconds_of(base::WallTime time) {
-  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
-}
-
 }  // namespace
 
 std::string device_key(const policy::Client& client) {
@@ -234,19 +230,19 @@ bool Interception::enrolled(const policy::Client& client) const {
 
 bool Interception::bypassed(const policy::Client& client, const std::string& name, base::WallTime now) const {
   std::lock_guard lock(learned_mutex_);
-  return learned_.bypassed(device_key(client), name, seconds_of(now));
+  return learned_.bypassed(device_key(client), name, base::seconds_of(now));
 }
 
 bool Interception::asks_for_certificate(const std::string& name, base::WallTime now) const {
   std::lock_guard lock(learned_mutex_);
   auto found = asks_.find(name);
-  return found != asks_.end() && seconds_of(now) < found->second;
+  return found != asks_.end() && base::seconds_of(now) < found->second;
 }
 
 void Interception::note_asks_for_certificate(const std::string& name, base::WallTime now) {
   std::lock_guard lock(learned_mutex_);
   if (asks_.size() >= most_asks) asks_.clear();
-  asks_[name] = seconds_of(now) + asks_life;
+  asks_[name] = base::seconds_of(now) + asks_life;
 }
 
 void Interception::took(const policy::Client& client, const std::string& name, base::WallTime now) {
@@ -254,7 +250,7 @@ void Interception::took(const policy::Client& client, const std::string& name, b
   bool news;
   {
     std::lock_guard lock(learned_mutex_);
-    news = learned_.took(device, name, seconds_of(now));
+    news = learned_.took(device, name, base::seconds_of(now));
   }
   if (!news) return;
   logging::info("device " + device + " trusts the local CA");
@@ -266,7 +262,7 @@ void Interception::passed_check(const policy::Client& client, base::WallTime now
   bool news;
   {
     std::lock_guard lock(learned_mutex_);
-    news = learned_.passed_check(device, seconds_of(now));
+    news = learned_.passed_check(device, base::seconds_of(now));
   }
   if (!news) return;
   logging::info("device " + device + " trusts the local CA: it passed the check");
@@ -281,7 +277,7 @@ void Interception::refused(const policy::Client& client, const std::string& name
     std::lock_guard lock(learned_mutex_);
     change = learned_.refused(
         device, name, how == flow::Refusal::alert ? tls_intercept::Refusal::alert : tls_intercept::Refusal::silent,
-        seconds_of(now));
+        base::seconds_of(now));
   }
   if (change.standing) {
     logging::notice("device " + device + " refuses the local CA for name after name: it is not enrolled any more");

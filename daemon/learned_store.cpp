@@ -19,15 +19,6 @@ using control::Reply;
 
 constexpr std::size_t most_devices = 4096, most_bypasses = 10000;
 
-std::int64_t seconds_of(base::WallTime time) {
-  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
-}
-
-std::string argument(const control::Request& request, const char* key) {
-  auto found = request.args.find(key);
-  return found == request.args.end() ? std::string{} : found->second;
-}
-
 }  // namespace
 
 LearnedStore::LearnedStore(std::string folder) : folder_(std::move(folder)) {
@@ -70,18 +61,18 @@ void LearnedStore::learn(const std::string& lines) {
 }
 
 Reply LearnedStore::answer(const control::Request& request, const std::string& who, base::WallTime now, bool& changed) {
-  std::erase_if(bypasses_, [&](const Bypass& each) { return each.until <= seconds_of(now); });
+  std::erase_if(bypasses_, [&](const Bypass& each) { return each.until <= base::seconds_of(now); });
   if (request.verb == "bypass list") {
     Reply reply;
     reply.data = to_json();
     for (const Bypass& each : bypasses_)
-      reply.text += each.name + "  for " + each.device + ", " + std::to_string((each.until - seconds_of(now)) / 3600) +
-                    " h left\n";
+      reply.text += each.name + "  for " + each.device + ", " +
+                    std::to_string((each.until - base::seconds_of(now)) / 3600) + " h left\n";
     if (bypasses_.empty()) reply.text = "nothing is left undecrypted because a device asked for it\n";
     reply.text += std::to_string(enrolled_.size()) + " devices trust the local CA\n";
     return reply;
   }
-  std::string name = argument(request, "name"), device = argument(request, "client");
+  std::string name = request.argument("name"), device = request.argument("client");
   if (request.verb != "bypass revoke" || name.empty())
     return {2, "sluicectl: no such verb\n", {{"error", "no such verb"}}};
   std::size_t count = std::erase_if(
@@ -94,7 +85,7 @@ Reply LearnedStore::answer(const control::Request& request, const std::string& w
 }
 
 std::string LearnedStore::for_gateway(base::WallTime now) {
-  std::erase_if(bypasses_, [&](const Bypass& each) { return each.until <= seconds_of(now); });
+  std::erase_if(bypasses_, [&](const Bypass& each) { return each.until <= base::seconds_of(now); });
   return to_json().dump();
 }
 

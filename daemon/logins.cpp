@@ -14,19 +14,6 @@ using control::Reply;
 constexpr std::size_t most_logins = 20'000, most_roles = 32, longest_name = 253;
 constexpr std::uint64_t usual_life = 12 * 3600, longest_life = 366 * 86400;
 
-std::int64_t seconds_of(base::WallTime time) {
-  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
-}
-
-std::string argument(const control::Request& request, const char* key) {
-  auto found = request.args.find(key);
-  return found == request.args.end() ? std::string{} : found->second;
-}
-
-Reply refuse(int exit, const std::string& why) {
-  return {exit, "sluicectl: " + why + "\n", {{"error", why}}};
-}
-
 // Names come from outside and go into logs and tables.
 bool is_fit(std::string_view name) {
   return !name.empty() && name.size() <= longest_name && std::none_of(name.begin(), name.end(), [](char c) {
@@ -41,21 +28,21 @@ Reply Logins::answer(const control::Request& request, base::WallTime now) {
 }
 
 Reply Logins::log_in(const control::Request& request, base::WallTime now) {
-  auto address = base::IpAddress::parse(argument(request, "client"));
-  if (!address) return refuse(2, "'" + argument(request, "client") + "' is not an address");
+  auto address = base::IpAddress::parse(request.argument("client"));
+  if (!address) return control::refusal(2, "'" + request.argument("client") + "' is not an address");
   policy::Session session;
   session.source = policy::SessionSource::login;
-  session.user = argument(request, "user");
-  if (!is_fit(session.user)) return refuse(2, "a user's name has 1 to 253 octets and no control characters");
-  std::string roles = argument(request, "roles");
+  session.user = request.argument("user");
+  if (!is_fit(session.user)) return control::refusal(2, "a user's name has 1 to 253 octets and no control characters");
+  std::string roles = request.argument("roles");
   for (std::string_view role : base::split(roles, ',')) {
     if (role.empty()) continue;
-    if (!is_fit(role) || session.roles.size() == most_roles) return refuse(2, "a role's name cannot be used");
+    if (!is_fit(role) || session.roles.size() == most_roles) return control::refusal(2, "a role's name cannot be used");
     session.roles.emplace_back(role);
   }
-  std::string life = argument(request, "seconds");
+  std::string life = request.argument("seconds");
   auto seconds = life.empty() ? std::optional(usual_life) : base::parse_number(life, longest_life);
-  if (!seconds || *seconds == 0) return refuse(2, "a log-in lasts for at least a second and at most a year");
+  if (!seconds || *seconds == 0) return control::refusal(2, "a log-in lasts for at least a second and at most a year");
   session.id = "login " + address->to_string();
   session.addresses = {*address};
   session.mac = sightings_.look_up(*address).mac;
@@ -65,31 +52,31 @@ Reply Logins::log_in(const control::Request& request, base::WallTime now) {
   std::erase_if(sessions_, [&](const policy::Session& other) {
     return other.id == session.id || (session.mac && other.mac == session.mac);
   });
-  if (sessions_.size() >= most_logins) return refuse(1, "too many people are logged in");
+  if (sessions_.size() >= most_logins) return control::refusal(1, "too many people are logged in");
   logging::notice("user " + session.user + " is at " + address->to_string() + " for " + std::to_string(*seconds) +
-                  " s, says " + argument(request, "who"));
+                  " s, says " + request.argument("who"));
   Json data = {{"user", session.user},
                {"client", address->to_string()},
                {"mac", session.mac ? session.mac->to_string() : ""},
-               {"until", seconds_of(session.until)}};
+               {"until", base::seconds_of(session.until)}};
   sessions_.push_back(std::move(session));
   put_in_force();
-  return {0, argument(request, "user") + " is at " + address->to_string() + "\n", std::move(data)};
+  return {0, request.argument("user") + " is at " + address->to_string() + "\n", std::move(data)};
 }
 
 Reply Logins::log_out(const control::Request& request) {
-  std::string user = argument(request, "user"), client = argument(request, "client");
+  std::string user = request.argument("user"), client = request.argument("client");
   auto address = base::IpAddress::parse(client);
-  if (!client.empty() && !address) return refuse(2, "'" + client + "' is not an address");
-  if (user.empty() && !address) return refuse(2, "who logs out? --client ADDRESS or --user NAME");
+  if (!client.empty() && !address) return control::refusal(2, "'" + client + "' is not an address");
+  if (user.empty() && !address) return control::refusal(2, "who logs out? --client ADDRESS or --user NAME");
   std::optional<base::MacAddress> mac;
   if (address) mac = sightings_.look_up(*address).mac;
   std::size_t count = std::erase_if(sessions_, [&](const policy::Session& session) {
     if (!user.empty() && session.user != user) return false;
     return !address || session.addresses.front() == *address || (mac && session.mac == mac);
   });
-  if (count == 0) return refuse(1, "nobody is logged in there");
-  logging::notice((user.empty() ? client : "user " + user) + " is logged out, says " + argument(request, "who"));
+  if (count == 0) return control::refusal(1, "nobody is logged in there");
+  logging::notice((user.empty() ? client : "user " + user) + " is logged out, says " + request.argument("who"));
   put_in_force();
   return {0, std::to_string(count) + (count == 1 ? " log-in" : " log-ins") + " ended\n", {{"ended", count}}};
 }
@@ -102,7 +89,7 @@ std::string Logins::to_text() const {
                    {"roles", session.roles},
                    {"mac", session.mac ? session.mac->to_string() : ""},
                    {"since", session.since.time_since_epoch().count()},
-                   {"until", seconds_of(session.until)}});
+                   {"until", base::seconds_of(session.until)}});
   return all.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -12,10 +12,6 @@ using control::Json;
 
 constexpr std::chrono::hours longest_kept{24 * 15};  // a weekly quota, and one more week to look at
 
-std::int64_t seconds_of(base::WallTime time) {
-  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
-}
-
 const policy::Rule* find_rule(const policy::Snapshot& snapshot, const std::string& name) {
   for (const policy::Rule& rule : snapshot.rules)
     if (rule.quota && rule.name == name) return &rule;
@@ -71,7 +67,7 @@ std::string Quotas::to_text() const {
   Json all = Json::array();
   std::lock_guard lock(mutex_);
   for (const auto& [key, use] : book_.all())
-    all.push_back({key.first, key.second, seconds_of(use.period), use.bytes, use.minutes, use.last_minute});
+    all.push_back({key.first, key.second, base::seconds_of(use.period), use.bytes, use.minutes, use.last_minute});
   return all.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -110,7 +106,7 @@ Json Quotas::to_json(const policy::Snapshot& snapshot, base::WallTime now) const
                    {"of_bytes", rule->quota->bytes.value_or(0)},
                    {"of_seconds", rule->quota->time ? rule->quota->time->count() : 0},
                    {"spent", policy::is_spent(*rule->quota, use)},
-                   {"back", seconds_of(policy::period_of(*rule->quota, snapshot.zone, now).end)}});
+                   {"back", base::seconds_of(policy::period_of(*rule->quota, snapshot.zone, now).end)}});
   }
   return all;
 }

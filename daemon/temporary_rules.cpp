@@ -14,15 +14,6 @@ using control::Json;
 constexpr std::size_t most_rules = 500;
 constexpr std::uint64_t longest_life = 366 * 86400;
 
-std::int64_t seconds_of(base::WallTime time) {
-  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
-}
-
-std::string argument(const control::Request& request, const char* key) {
-  auto found = request.args.find(key);
-  return found == request.args.end() ? std::string{} : found->second;
-}
-
 // A JSON string is a TOML basic string.
 std::string quoted(const std::string& text) {
   return Json(text).dump(-1, ' ', true, Json::error_handler_t::replace);
@@ -31,16 +22,16 @@ std::string quoted(const std::string& text) {
 }  // namespace
 
 base::Result<std::string> TemporaryRules::add(const control::Request& request, base::WallTime now) {
-  auto seconds = base::parse_number(argument(request, "seconds"), longest_life);
+  auto seconds = base::parse_number(request.argument("seconds"), longest_life);
   if (!seconds || *seconds == 0) return base::malformed("it lasts for at least a second and at most a year");
   if (rules_.size() >= most_rules) return base::environment_error("there are too many temporary rules; revoke some");
   Rule rule{.action = request.verb,
-            .client = argument(request, "client"),
-            .to = target_of(argument(request, "to")),
-            .by = argument(request, "who"),
-            .until = seconds_of(now) + static_cast<std::int64_t>(*seconds)};
+            .client = request.argument("client"),
+            .to = target_of(request.argument("to")),
+            .by = request.argument("who"),
+            .until = base::seconds_of(now) + static_cast<std::int64_t>(*seconds)};
   // A number that none has; of the time, so that one name means one thing in the log.
-  std::int64_t number = seconds_of(now);
+  std::int64_t number = base::seconds_of(now);
   auto taken = [&](const std::string& name) {
     return std::any_of(rules_.begin(), rules_.end(), [&](const Rule& other) { return other.name == name; });
   };
@@ -70,7 +61,7 @@ bool TemporaryRules::remove(const std::string& name) {
 
 bool TemporaryRules::forget_expired(base::WallTime now) {
   return std::erase_if(rules_, [&](const Rule& rule) {
-           if (rule.until > seconds_of(now)) return false;
+           if (rule.until > base::seconds_of(now)) return false;
            logging::notice("'" + rule.name + "' has ended");
            return true;
          }) > 0;
@@ -120,7 +111,7 @@ bool TemporaryRules::adopt(const std::string& text) {
 Json TemporaryRules::to_json(base::WallTime now) const {
   Json all = Json::array();
   for (const Rule& rule : rules_)
-    if (rule.until > seconds_of(now))
+    if (rule.until > base::seconds_of(now))
       all.push_back({{"name", rule.name},
                      {"action", rule.action},
                      {"client", rule.client},

@@ -16,16 +16,6 @@ using namespace std::chrono_literals;
 
 constexpr std::chrono::seconds try_again{60};  // while the store cannot be written, however rarely it is else
 
-std::string argument(const control::Request& request, const char* key) {
-  auto found = request.args.find(key);
-  return found == request.args.end() ? std::string{} : found->second;
-}
-
-Reply refuse(int exit, std::string why) {
-  Json data = {{"error", why}};
-  return {exit, "sluicectl: " + why + "\n", std::move(data)};
-}
-
 accounting::Calendar calendar_of(const policy::Zone& zone) {
   std::vector<accounting::Calendar::Change> changes;
   for (const policy::Zone::Change& change : zone.changes) changes.push_back({change.from, change.offset_seconds});
@@ -75,7 +65,7 @@ void UsageKeeper::tell_news() {
 }
 
 Reply UsageKeeper::answer(const control::Request& request, const std::string& asker, Now now) {
-  if (!store_) return refuse(1, "there is no usage store: [accounting] store is \"off\"");
+  if (!store_) return control::refusal(1, "there is no usage store: [accounting] store is \"off\"");
   Reply reply = request.verb == "usage" ? usage(request, now) : person(request, asker);
   tell_news();
   return reply;
@@ -83,54 +73,55 @@ Reply UsageKeeper::answer(const control::Request& request, const std::string& as
 
 Reply UsageKeeper::usage(const control::Request& request, Now now) {
   accounting::Question question;
-  std::string by = argument(request, "by");
+  std::string by = request.argument("by");
   if (by.empty()) by = "user";
   auto known = accounting::parse_by(by);
   if (!known)
-    return refuse(2,
-                  "'" + by + "' is nothing to report by, expected user, device, client, group, category, host or day");
+    return control::refusal(
+        2, "'" + by + "' is nothing to report by, expected user, device, client, group, category, host or day");
   question.by = *known;
-  std::string since = argument(request, "since"), until = argument(request, "until");
+  std::string since = request.argument("since"), until = request.argument("until");
   auto begin = parse_moment(since.empty() ? "30d" : since, settings_.zone, now.wall);
-  if (!begin) return refuse(2, begin.error().message);
+  if (!begin) return control::refusal(2, begin.error().message);
   question.since = *begin;
   if (!until.empty()) {
     auto end = parse_moment(until, settings_.zone, now.wall);
-    if (!end) return refuse(2, end.error().message);
+    if (!end) return control::refusal(2, end.error().message);
     question.until = *end;
-    if (question.until <= question.since) return refuse(2, "--until is not after --since");
+    if (question.until <= question.since) return control::refusal(2, "--until is not after --since");
   }
   for (auto [key, condition] :
        {std::pair("user", &question.user), std::pair("device", &question.device), std::pair("group", &question.group)})
     if (auto given = request.args.find(key); given != request.args.end()) *condition = given->second;
-  std::string limit = argument(request, "limit");
+  std::string limit = request.argument("limit");
   auto most = base::parse_number(limit, 10'000'000);
-  if (!limit.empty() && (!most || *most == 0)) return refuse(2, "--limit takes a number from 1");
+  if (!limit.empty() && (!most || *most == 0)) return control::refusal(2, "--limit takes a number from 1");
   auto report = store_->usage(question);
-  if (!report) return refuse(1, store_->trouble());
+  if (!report) return control::refusal(1, store_->trouble());
   UsageStyle style;
-  style.csv = argument(request, "format") == "csv";
+  style.csv = request.argument("format") == "csv";
   style.most = most ? static_cast<std::size_t>(*most) : 0;
   return told(*report, question, by, settings_.zone, style);
 }
 
 Reply UsageKeeper::person(const control::Request& request, const std::string& asker) {
-  std::string name = argument(request, "name");
-  if (name.empty()) return refuse(2, "whose usage? A user, a device or an address");
+  std::string name = request.argument("name");
+  if (name.empty()) return control::refusal(2, "whose usage? A user, a device or an address");
   if (request.verb == "person export") {
     logging::notice(asker + " exported everything about '" + name + "'");
     Json all = store_->export_person(name);
-    if (!all.value("known", false)) return refuse(1, "the usage store knows nobody by the name '" + name + "'");
+    if (!all.value("known", false))
+      return control::refusal(1, "the usage store knows nobody by the name '" + name + "'");
     std::string text = all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
     return {0, std::move(text), std::move(all)};
   }
-  if (request.verb != "person erase") return refuse(2, "the daemon knows no verb '" + request.verb + "'");
+  if (request.verb != "person erase") return control::refusal(2, "the daemon knows no verb '" + request.verb + "'");
   accounting::Store::Erased erased = store_->erase_person(name);
   // Without the name: who is to be forgotten is not put into a log.
   logging::notice(asker + " erased a person from the usage store: " + std::to_string(erased.rows) + " rows" +
                   (erased.left.empty() ? "" : "; " + erased.left));
-  if (!erased.left.empty()) return refuse(1, "not everything about '" + name + "' is erased: " + erased.left);
-  if (erased.rows == 0) return refuse(1, "the usage store knows nobody by the name '" + name + "'");
+  if (!erased.left.empty()) return control::refusal(1, "not everything about '" + name + "' is erased: " + erased.left);
+  if (erased.rows == 0) return control::refusal(1, "the usage store knows nobody by the name '" + name + "'");
   std::string note = "lines of the access log are not touched: they end with its rotation";
   return {0, std::to_string(erased.rows) + " rows erased; " + note + "\n", {{"erased", erased.rows}, {"note", note}}};
 }

@@ -7,10 +7,6 @@ namespace {
 
 constexpr std::int64_t day_seconds = 24 * 60 * 60;
 
-std::int64_t seconds_of(base::WallTime time) {
-  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
-}
-
 base::WallTime at(std::int64_t seconds) {
   return base::WallTime(std::chrono::seconds(seconds));
 }
@@ -23,7 +19,7 @@ std::int64_t floor_div(std::int64_t a, std::int64_t b) {
 
 QuotaPeriod period_of(const Quota& quota, const Zone& zone, base::WallTime now) {
   bool weekly = quota.period == Quota::Period::week;
-  std::int64_t utc = seconds_of(now), local = utc + offset_at(zone, utc);
+  std::int64_t utc = base::seconds_of(now), local = utc + offset_at(zone, utc);
   std::int64_t day = floor_div(local, day_seconds);
   std::int64_t weekday = ((day + 3) % 7 + 7) % 7;  // 1970-01-01 was a Thursday; 0 = Monday
   if (weekly) day -= (weekday - quota.reset_weekday + 7) % 7;
@@ -48,7 +44,7 @@ bool QuotaBook::add(const std::string& person, const Rule& rule, const Zone& zon
   if (use.period != period.begin) use = {.period = period.begin};
   bool before = policy::is_spent(*rule.quota, use);
   use.bytes += bytes;
-  std::int64_t minute = floor_div(seconds_of(now), 60);
+  std::int64_t minute = floor_div(base::seconds_of(now), 60);
   if (minute != use.last_minute) {
     use.last_minute = minute;
     ++use.minutes;
