@@ -1,14 +1,9 @@
 #include "daemon/code_store.hpp"
 
-#include <fcntl.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
-#include "base/sys/memory_file.hpp"
 #include "base/text.hpp"
 #include "daemon/grants.hpp"
 #include "daemon/log.hpp"
@@ -36,18 +31,15 @@ std::string random_code() {
 
 }  // namespace
 
-CodeStore::CodeStore(std::string folder) : folder_(std::move(folder)) {
-  base::sys::UniqueFd file(::open((folder_ + "/codes.json").c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return;
-  auto text = base::sys::MappedFile::map(file.get());
-  if (!text) return;
+CodeStore::CodeStore(const std::string& folder) : kept_(folder + "/codes.json") {
+  if (kept_.text().empty()) return;
   try {
-    for (const Json& each : Json::parse(base::as_text(text->bytes())))
+    for (const Json& each : Json::parse(kept_.text()))
       codes_.push_back({each.at("hash"), each.at("rule"), each.at("note"), each.at("made_by"), each.at("until"),
                         each.at("uses"), each.value("to", ""), each.at("hint")});
   } catch (const Json::exception&) {
     codes_.clear();
-    logging::error(folder_ + "/codes.json is damaged: there are no codes; make new ones with sluicectl code new");
+    logging::error(folder + "/codes.json is damaged: there are no codes; make new ones with sluicectl code new");
   }
 }
 
@@ -153,7 +145,6 @@ std::string CodeStore::for_gateway(base::WallTime now) {
   return all.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-// What can't be written (a full disk) holds until the next restart.
 void CodeStore::save() {
   Json all = Json::array();
   for (const Code& code : codes_)
@@ -165,13 +156,7 @@ void CodeStore::save() {
                    {"uses", code.uses},
                    {"to", code.to},
                    {"hint", code.hint}});
-  std::string text = all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-  std::string path = folder_ + "/codes.json", fresh = path + ".new";
-  base::sys::UniqueFd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-  bool written = file && ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-                 fsync(file.get()) == 0;
-  if (!written || ::rename(fresh.c_str(), path.c_str()) != 0)
-    logging::warning(path + " cannot be written (" + std::strerror(errno) + "): codes hold until a restart");
+  kept_.write(all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace sluiced

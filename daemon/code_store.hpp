@@ -8,13 +8,14 @@
 
 #include "base/time.hpp"
 #include "control/protocol.hpp"
+#include "daemon/kept_text.hpp"
 
 namespace sluiced {
 
 class CodeStore {
  public:
   // Reads what is kept. A damaged file is said and counts as none.
-  explicit CodeStore(std::string folder);
+  explicit CodeStore(const std::string& folder);
 
   // code new, code list, code revoke. `rules`: names of the rules that take codes, and after a tab the categories and
   // lists that there are. `who` made the request, for the log.
@@ -40,7 +41,7 @@ class CodeStore {
   void forget_ended(base::WallTime now);
   void save();
 
-  std::string folder_;
+  KeptText kept_;
   std::vector<Code> codes_;
 };
 

@@ -297,7 +297,7 @@ void Keeper::ask(Peer& peer) {
   } else if (UsageKeeper::answers(request->verb)) {
     auto answer = usage_.answer(*request, who_asks(peer.fd.get()), now());
     // What was used of quotas goes too; nobody (0) waits for the gateway's answer.
-    if (request->verb == "person erase" && answer.exit == 0)
+    if (request->verb == "person erase")
       gateway_.send(MessageType::query, "0\n" + control::to_line({"quotas forget", request->args}));
     return reply(peer.number, control::to_line(answer));
   } else if (request->verb.starts_with("list ")) {

@@ -1,13 +1,7 @@
 #include "daemon/learned_store.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
-#include "base/sys/memory_file.hpp"
 #include "base/text.hpp"
 #include "daemon/log.hpp"
 
@@ -21,18 +15,15 @@ constexpr std::size_t most_devices = 4096, most_bypasses = 10000;
 
 }  // namespace
 
-LearnedStore::LearnedStore(std::string folder) : folder_(std::move(folder)) {
-  base::sys::UniqueFd file(::open((folder_ + "/learned.json").c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return;
-  auto text = base::sys::MappedFile::map(file.get());
-  if (!text) return;
+LearnedStore::LearnedStore(const std::string& folder) : kept_(folder + "/learned.json") {
+  if (kept_.text().empty()) return;
   try {
-    Json all = Json::parse(base::as_text(text->bytes()));
+    Json all = Json::parse(kept_.text());
     enrolled_ = all.at("enrolled").get<std::vector<std::string>>();
     for (const Json& each : all.at("bypasses"))
       bypasses_.push_back({each.at("device"), each.at("name"), each.at("until")});
   } catch (const Json::exception& error) {
-    logging::warning(folder_ + "/learned.json is damaged, and begins anew: " + error.what());
+    logging::warning(folder + "/learned.json is damaged, and begins anew: " + error.what());
     enrolled_.clear();
     bypasses_.clear();
   }
@@ -97,11 +88,7 @@ Json LearnedStore::to_json() const {
 }
 
 void LearnedStore::save() {
-  std::string temporary = folder_ + "/learned.json.new", text = to_json().dump();
-  base::sys::UniqueFd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  bool written = file && ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-                 fsync(file.get()) == 0 && rename(temporary.c_str(), (folder_ + "/learned.json").c_str()) == 0;
-  if (!written) logging::warning("cannot keep " + folder_ + "/learned.json: " + std::strerror(errno));
+  kept_.write(to_json().dump());
 }
 
 }  // namespace sluiced

@@ -8,13 +8,14 @@
 
 #include "base/time.hpp"
 #include "control/protocol.hpp"
+#include "daemon/kept_text.hpp"
 
 namespace sluiced {
 
 class LearnedStore {
  public:
   // Reads what is kept. A damaged file is said and counts as none.
-  explicit LearnedStore(std::string folder);
+  explicit LearnedStore(const std::string& folder);
 
   // A line of the gateway's: "enrolled\nDEVICE", "lost\nDEVICE", "bypass\nDEVICE\nNAME\nUNTIL".
   void learn(const std::string& lines);
@@ -30,7 +31,7 @@ class LearnedStore {
   control::Json to_json() const;
   void save();
 
-  std::string folder_;
+  KeptText kept_;
   std::vector<std::string> enrolled_;
   std::vector<Bypass> bypasses_;
 };

@@ -197,7 +197,6 @@ def test_each_persons_bytes_are_what_their_devices_have_carried(wide, upstream, 
 
 def test_bytes_are_told_by_what_they_were_for(wide):
     with counting(wide) as sluice:
-        before = usage(sluice, "host")
         download(wide, "a1", "v4", 2)
         settled(sluice)
         hosts = usage(sluice, "host", user="ann")
@@ -205,7 +204,6 @@ def test_bytes_are_told_by_what_they_were_for(wide):
                             (f"udp/{UDP_PORT}", 2e5), ("icmp", 10000)):
             assert hosts[name]["bytes"] >= least, name
             assert hosts[name]["bytes"] < least * 1.3 + 30000, name
-        assert "www.blocked.test" not in hosts and before is not None
         assert usage(sluice, "category", user="ann")["games"]["bytes"] == hosts["arcade.test"]["bytes"]
         devices = usage(sluice, "device", user="ann")
         assert len([key for key in devices if key]) == 2
@@ -267,12 +265,11 @@ def test_a_killed_daemon_goes_on_where_it_was(wide):
         after, done = settled(sluice), people_carried(wide)
         counted, truth = moved(before, after, "ben"), done["ben"] - wires["ben"]
         assert counted.both == pytest.approx(truth.both, rel=0.01)
-        assert "ben" in after
 
 
-def test_without_the_mark_of_the_upstream_leg_bytes_would_count_twice(wide):
-    """The filter is what keeps a proxied flow from counting twice: the upstream leg is there, with the client's address."""
-    with counting(wide) as sluice:
+def test_the_upstream_leg_carries_the_clients_address_and_our_mark(wide):
+    """Why the test above fails without the filter: the upstream leg is there, and only its mark tells it from the client's."""
+    with counting(wide):
         with wide.a1.connect(wide.origin["v4"], 80) as sock:
             sock.sendall(b"GET / HTTP/1.1\r\nHost: www.allowed.test\r\n\r\n")
             assert sock.recv(4096)
@@ -281,7 +278,6 @@ def test_without_the_mark_of_the_upstream_leg_bytes_would_count_twice(wide):
                     if "ESTABLISHED" in line]
         marks = sorted("mark=536870912" in line for line in legs)
         assert marks == [False, True], legs
-        assert sluice.ctl("status").returncode == 0
 
 
 def test_what_a_group_keeps_of_its_people(wide):

@@ -249,6 +249,50 @@ TEST_P(ConntrackTest, AnEntryOfAnotherZoneIsFoundByItsKey) {
   EXPECT_EQ(*conntrack_->set_mark(std::span(&entries[0].key, 1), 4, 0xf), 1u);
 }
 
+TEST_P(ConntrackTest, BeginningsAndEndsAreToldAndCountersAreLeftAlone) {
+  using What = netfilter::ConntrackEvents::What;
+  auto begun = netfilter::ConntrackEvents::open(What::began), ended = netfilter::ConntrackEvents::open(What::ended);
+  ASSERT_TRUE(begun && ended);
+  Endpoint client = talk(1001);
+  auto told = [&](netfilter::ConntrackEvents& events) {
+    std::vector<ConntrackEntry> entries;
+    auto whole = events.read([&](const ConntrackEntry& entry) {
+      if (entry.key.original.client == client) entries.push_back(entry);
+    });
+    EXPECT_TRUE(whole && *whole);
+    return entries;
+  };
+  EXPECT_EQ(told(*begun).size(), 1u);
+  EXPECT_TRUE(told(*ended).empty());
+  auto bytes = [&] {
+    std::uint64_t up = 0;
+    EXPECT_TRUE(conntrack_->dump_all([&](const ConntrackEntry& entry) {
+      if (entry.key.original.client == client) up = entry.bytes_up;
+    }));
+    return up;
+  };
+  std::uint64_t counted = bytes();
+  EXPECT_GT(counted, 0u);
+  EXPECT_EQ(bytes(), counted) << "reading takes nothing away";
+  ASSERT_TRUE(run("conntrack -F"));
+  auto gone = told(*ended);
+  ASSERT_EQ(gone.size(), 1u);
+  EXPECT_EQ(gone[0].bytes_up, counted) << "the end has the last counters";
+  EXPECT_NE(gone[0].id, 0u);
+}
+
+TEST_P(ConntrackTest, APingCanBeMarked) {
+  ASSERT_TRUE(run(GetParam() ? "ping -6 -c 1 -q ::1" : "ping -c 1 -q 127.0.0.1"));
+  std::vector<ConntrackKey> pings;
+  ASSERT_TRUE(conntrack_->dump_all([&](const ConntrackEntry& entry) {
+    if (entry.protocol == (GetParam() ? 58 : 1)) pings.push_back(entry.key);
+  }));
+  ASSERT_EQ(pings.size(), 1u);
+  auto changed = conntrack_->set_mark(pings, 6, 0xf);
+  ASSERT_TRUE(changed) << changed.error().message;
+  EXPECT_EQ(*changed, 1u);
+}
+
 // What the kernel would send for one TCP connection.
 std::vector<char> message_of_an_entry() {
   std::vector<char> buffer(1024);

@@ -208,5 +208,65 @@ TEST(Decide, ASnapshotIsWalkedInItsOrder) {
   static_assert(noexcept(decide(snapshot, flow.facts)));
 }
 
+TEST(Decide, AQuotaAllowsUntilItIsSpent) {
+  std::vector<Rule> rules = {rule("an hour", Action::quota, {.to = to({"host:example.org"})}), block("rest")};
+  Flow flow(Stage::hello);
+  expect(flow.named("example.org").decide(rules), {Outcome::allow, Reason::rule, 0});
+  flow.client.spent.push_back({RuleId{0}, {}});
+  expect(flow.decide(rules), {Outcome::quota, Reason::rule, 0});
+  Flow other(Stage::hello);
+  other.client.spent.push_back({RuleId{1}, {}});
+  expect(other.named("example.org").decide(rules), {Outcome::allow, Reason::rule, 0}, "another rule's is spent");
+}
+
+TEST(Decide, ALessonCodesRuleIsNoneForWhoHasNotRedeemedIt) {
+  Rule lesson = rule("lesson", Action::code, {.to = to({"host:example.org"})});
+  lesson.only_if_cleared = true;
+  Flow flow(Stage::hello);
+  flow.named("example.org");
+  expect(flow.decide({lesson, block("rest")}), {Outcome::block, Reason::rule, 1});
+  expect(flow.decide({lesson}), {Outcome::allow, Reason::no_rule});
+  flow.client.cleared.push_back(RuleId{0});
+  expect(flow.decide({lesson, block("rest")}), {Outcome::allow, Reason::rule, 0});
+}
+
+struct WithoutNames {
+  const char* what;
+  Rule rule;
+  bool refuses;
+};
+
+// POLICY 8: what no name can be seen of is judged by rules that need none.
+TEST(Decide, OnOtherPortsRulesThatNeedANameArePassedOver) {
+  Conditions by_port{.port = std::vector<PortRange>{{base::IpProtocol::udp, 3074, 3074}}};
+  const WithoutNames cases[] = {
+      {"everything", block("r"), true},
+      {"a port", block("r", by_port), true},
+      {"another port", block("r", {.not_port = by_port.port}), false},
+      {"an address", block("r", {.to = to({"ip:192.0.2.0/24"})}), true},
+      {"a host", block("r", {.to = to({"host:example.org"})}), false},
+      {"no name", block("r", {.no_name = true}), false},
+      {"what is outside a host", block("r", {.not_to = to({"host:example.org"})}), false},
+      {"what is outside a category", block("r", {.not_to = to({"tag:3"})}), false},
+      {"what is outside an address", block("r", {.not_to = to({"ip:198.51.100.0/24"})}), true},
+      {"a method", block("r", {.method = std::vector<std::string>{"GET"}}), false},
+      {"a shadow", shadow(block("r")), false},
+  };
+  for (const WithoutNames& each : cases) {
+    Snapshot snapshot;
+    snapshot.groups.resize(1);
+    snapshot.rules = {each.rule, allow("rest")};
+    Client client;
+    Facts facts;
+    facts.client = &client;
+    facts.tuple = {base::IpProtocol::udp, {address("10.20.0.7"), 5000}, {address("192.0.2.1"), 3074}};
+    Verdict verdict = decide_without_names(snapshot, facts);
+    EXPECT_EQ(verdict.outcome == Outcome::block, each.refuses) << each.what;
+    EXPECT_EQ(verdict.rule.value, each.refuses ? 0u : 1u) << each.what << ": places in the walk are kept";
+    // Whoever listens only if some rule may refuse must not miss one.
+    EXPECT_TRUE(!each.refuses || refuses_without_names(snapshot)) << each.what;
+  }
+}
+
 }  // namespace
 }  // namespace policy::test
