@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json.hpp"
+
 namespace accounting {
 namespace {
 
@@ -30,7 +32,7 @@ std::string to_text(const Batch& batch) {
 }
 
 std::optional<Batch> parse_batch(std::string_view text) {
-  Json all = Json::parse(text, nullptr, false);
+  Json all = base::parse_json(text);
   try {
     Batch batch;
     batch.time = base::WallTime(std::chrono::milliseconds(all.at("time").get<std::int64_t>()));

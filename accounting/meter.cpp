@@ -10,17 +10,17 @@ Counts growth(const Counts& before, const Counts& now) {
           now.packets_down - before.packets_down};
 }
 
-Counts Meter::read(Key flow, const Counts& now) {
+Counts Meter::read(Key flow, const Counts& now, Began began) {
   auto [known, is_new] = flows_.try_emplace(flow, Flow{now, dump_});
-  if (is_new) return priming_ ? Counts{} : now;
+  if (is_new) return priming_ || began == Began::before ? Counts{} : now;
   Counts grown = growth(known->second.counts, now);
   known->second = {now, dump_};
   return grown;
 }
 
-Counts Meter::ended(Key flow, const Counts& last) {
+Counts Meter::ended(Key flow, const Counts& last, Began began) {
   auto known = flows_.find(flow);
-  if (known == flows_.end()) return priming_ ? Counts{} : last;
+  if (known == flows_.end()) return priming_ || began == Began::before ? Counts{} : last;
   Counts grown = growth(known->second.counts, last);
   flows_.erase(known);
   return grown;

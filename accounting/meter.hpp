@@ -11,8 +11,9 @@
 //                         over): forgotten; what it moved after its last reading is lost, and counted as such
 //
 // A start without memory of earlier readings is different: what is there then has moved most of its bytes before
-// anybody counted, so the first dump only notes them (first_dump()). With memory (export_to/adopt: a killed gateway's
-// baselines) nothing counts twice and what flowed meanwhile counts once.
+// anybody counted, so the first dump only notes them (first_dump()). A dump leaves out what has timed out and was not
+// cleared away yet; its end is told later, and the owner knows it by when it began (Began::before). With memory
+// (adopt(): a killed gateway's baselines) nothing counts twice and what flowed meanwhile counts once.
 #pragma once
 
 #include <cstdint>
@@ -32,9 +33,12 @@ class Meter {
   // A reading of an earlier life.
   void adopt(Key flow, const Counts& counts) { flows_[flow] = {counts, 0}; }
 
+  // When a flow began that is not known: after counting did, and all it has moved is growth; or before, and nothing is.
+  enum class Began { before, after };
+
   void begin_dump() { ++dump_; }
-  Counts read(Key flow, const Counts& now);
-  Counts ended(Key flow, const Counts& last);
+  Counts read(Key flow, const Counts& now, Began began = Began::after);
+  Counts ended(Key flow, const Counts& last, Began began = Began::after);
   // How many flows have vanished without their end having been told.
   std::size_t end_dump();
 

@@ -78,6 +78,16 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
+std::string to_hex(Bytes bytes) {
+  constexpr char digits[] = "0123456789abcdef";
+  std::string text;
+  for (std::uint8_t byte : bytes) {
+    text += digits[byte >> 4];
+    text += digits[byte & 15];
+  }
+  return text;
+}
+
 void append_json_escaped(std::string& out, std::string_view text) {
   constexpr char digits[] = "0123456789abcdef";
   while (!text.empty()) {

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/bytes.hpp"
+
 namespace base {
 
 constexpr char to_lower(char c) {
@@ -20,6 +22,8 @@ std::optional<std::uint64_t> parse_number(std::string_view digits, std::uint64_t
 // Well-formed UTF-8 (RFC 3629) without control characters (C0, DEL, C1): fit for a log line and a terminal.
 bool is_printable_utf8(std::string_view text);
 std::vector<std::string_view> split(std::string_view text, char separator);
+
+std::string to_hex(Bytes bytes);  // lower case, two digits a byte
 
 // Text for a JSON string, quotes not included. Bytes that are not UTF-8 become U+FFFD.
 void append_json_escaped(std::string& out, std::string_view text);

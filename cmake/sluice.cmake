@@ -21,6 +21,28 @@ if(SLUICE_FUZZ)
   target_link_options(sluice_flags INTERFACE -fsanitize=address,undefined)
 endif()
 
+foreach(folder CONFIG RUN)
+  if(NOT SLUICE_${folder}_DIR STREQUAL "")
+    target_compile_definitions(sluice_flags INTERFACE SLUICE_${folder}_DIR="${SLUICE_${folder}_DIR}")
+  endif()
+endforeach()
+
+# 64-bit counters that threads share: some 32-bit machines (MIPS, PowerPC, old ARM) have them in a library alone.
+include(CheckCXXSourceCompiles)
+set(atomic_program "#include <atomic>
+#include <cstdint>
+int main(int argc, char**) { std::atomic<std::uint64_t> n(argc); n.fetch_add(1); return n.load() == 0; }")
+check_cxx_source_compiles("${atomic_program}" SLUICE_ATOMIC64_BUILTIN)
+if(NOT SLUICE_ATOMIC64_BUILTIN)
+  set(CMAKE_REQUIRED_LIBRARIES atomic)
+  check_cxx_source_compiles("${atomic_program}" SLUICE_ATOMIC64_LIBRARY)
+  unset(CMAKE_REQUIRED_LIBRARIES)
+  if(NOT SLUICE_ATOMIC64_LIBRARY)
+    message(FATAL_ERROR "std::atomic<std::uint64_t> links neither alone nor with -latomic")
+  endif()
+  target_link_libraries(sluice_flags INTERFACE atomic)
+endif()
+
 # sluice_library(folder SOURCES ... [USES other folders and imported targets ...])
 # One static library a folder. A '-' in a folder's name becomes '_' in the target's.
 function(sluice_library name)

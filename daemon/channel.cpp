@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -14,7 +15,6 @@
 namespace sluiced {
 namespace {
 
-constexpr std::size_t most_fds = 4;
 // First byte: the type. Second: whether the last descriptor is the text.
 struct Header {
   std::uint8_t type;
@@ -72,6 +72,14 @@ bool Channel::send(MessageType type, std::string_view text, std::vector<int> fds
   do sent = sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   while (sent < 0 && errno == EINTR);
   return sent >= 0;
+}
+
+bool Channel::send_descriptors(MessageType type, std::span<const int> fds) {
+  for (; !fds.empty(); fds = fds.subspan(std::min(fds.size(), most_fds))) {
+    auto some = fds.first(std::min(fds.size(), most_fds));
+    if (!send(type, {}, {some.begin(), some.end()})) return false;
+  }
+  return true;
 }
 
 Channel::State Channel::receive(Message& message) {

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json.hpp"
 #include "base/text.hpp"
 
 namespace sluiced {
@@ -144,7 +145,7 @@ std::string to_text(const Identities& identities) {
 }
 
 std::optional<Identities> parse_identities(std::string_view text) {
-  Json all = Json::parse(text, nullptr, false);
+  Json all = base::parse_json(text);
   Fields fields(all);
   Identities identities;
   for (const Json& each : fields.array("leases")) {

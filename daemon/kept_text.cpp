@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/sys/memory_file.hpp"
+#include "base/sys/write_all.hpp"
 #include "base/text.hpp"
 #include "daemon/log.hpp"
 
@@ -22,8 +23,8 @@ void KeptText::write(const std::string& text) {
   text_ = text;
   std::string fresh = path_ + ".new";
   base::sys::UniqueFd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-  bool written = file && ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-                 fsync(file.get()) == 0 && ::rename(fresh.c_str(), path_.c_str()) == 0;
+  bool written = file && base::sys::write_all(file.get(), text) && fsync(file.get()) == 0 &&
+                 ::rename(fresh.c_str(), path_.c_str()) == 0;
   if (!written && !complained_)
     logging::warning(path_ + " cannot be written (" + std::strerror(errno) + "): it holds until a restart");
   complained_ = !written;

@@ -82,9 +82,17 @@ bool unpack(std::string_view text, rules::Diagnostics& diagnostics, std::string&
   die_with_parent();
   signal(SIGPIPE, SIG_DFL);
   alarm(compile_limit_s);
-  if (geteuid() == 0 && !drop_to(nobody, {CAP_DAC_READ_SEARCH})) _exit(1);
+  // Without root it can have no other account than ours, and reads what that may read.
+  auto dropped = geteuid() == 0 ? drop_to(nobody, {CAP_DAC_READ_SEARCH}) : drop_to({geteuid(), getegid()}, {});
+  if (!dropped) _exit(1);
   rlimit none{0, 0};
   setrlimit(RLIMIT_NPROC, &none);
+  std::vector<std::string> paths;
+  for (const rules::ListDeclaration& list : lists) paths.push_back(list.path);
+  if (auto confined = confine(Confined::compiler, compiler_reach(paths), no_ports); !confined) {
+    logging::error("the list compiler: " + confined.error().message);
+    _exit(1);
+  }
   auto write_all = [](int fd, base::Bytes bytes) {
     while (!bytes.empty()) {
       ssize_t written = ::write(fd, bytes.data(), bytes.size());
@@ -131,6 +139,17 @@ ListCompiler::~ListCompiler() {
   store_.discard(suffix_);
 }
 
+ListCompiler::ListCompiler(Loop& loop, ListStore& store) : loop_(loop), store_(store) {
+  loop_.every(std::chrono::seconds(1), [this] { end_if_hung(); });
+}
+
+void ListCompiler::end_if_hung() {
+  constexpr base::Duration patience = std::chrono::minutes(10);  // millions of names on a small router take one or two
+  if (!busy() || reaped_ || monotonic_now() - started_ < patience) return;
+  logging::error("the list compiler takes more than 10 minutes and is killed");
+  kill(child_, SIGKILL);
+}
+
 void ListCompiler::start(const std::vector<rules::ListDeclaration>& lists, Done done) {
   done_ = std::move(done);
   result_ = {};
@@ -148,12 +167,13 @@ void ListCompiler::start(const std::vector<rules::ListDeclaration>& lists, Done 
     fcntl(both[0], F_SETFL, O_NONBLOCK);
     fcntl(both[1], F_SETPIPE_SZ, pipe_size);  // else slower
   }
+  started_ = monotonic_now();
   child_ = ready ? fork() : -1;
   if (child_ == 0) compile_in_child(lists, {ends[0].get(), ends[1].get(), ends[2].get()});
   if (child_ < 0) {
+    fail("the lists could not be compiled: " + reason());
     for (Pipe& pipe : pipes_) pipe.from.reset(), pipe.to.reset();
     store_.discard(std::exchange(suffix_, {}));
-    fail("the lists could not be compiled: " + reason());
     loop_.post([this] { std::exchange(done_, {})(std::move(result_)); });
     return;
   }

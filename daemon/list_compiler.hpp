@@ -32,7 +32,7 @@ struct CompiledLists {
 
 class ListCompiler {
  public:
-  ListCompiler(Loop& loop, ListStore& store) : loop_(loop), store_(store) {}
+  ListCompiler(Loop& loop, ListStore& store);
   ~ListCompiler();
   ListCompiler(const ListCompiler&) = delete;
   ListCompiler& operator=(const ListCompiler&) = delete;
@@ -58,6 +58,7 @@ class ListCompiler {
   bool to_memory(Pipe& pipe);
   void finish();
   void fail(std::string what);
+  void end_if_hung();
 
   Loop& loop_;
   ListStore& store_;
@@ -67,6 +68,7 @@ class ListCompiler {
   std::string suffix_;         // of the files being written; empty: memfds
   std::size_t open_pipes_ = 0;
   pid_t child_ = -1;
+  base::Monotonic started_{};
   int status_ = -1;  // how the child ended, once somebody has told
   bool reaped_ = false;
 };

@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "base/sys/memory_file.hpp"
+#include "base/sys/write_all.hpp"
 #include "base/text.hpp"
 #include "daemon/log.hpp"
 #include "daemon/sandbox.hpp"
@@ -29,16 +30,6 @@ constexpr const char* half_written = ".new.";
 
 base::sys::UniqueFd open_to_read(const std::string& path) {
   return base::sys::UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-}
-
-bool write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return true;
 }
 
 }  // namespace
@@ -125,7 +116,7 @@ void ListStore::keep_in_child(const ListImages& images) const {
   };
   base::sys::UniqueFd inputs(
       ::open(path(inputs_name, images.suffix).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!inputs || !write_all(inputs.get(), images.inputs)) fail("write " + path(inputs_name, images.suffix));
+  if (!inputs || !base::sys::write_all(inputs.get(), images.inputs)) fail("write " + path(inputs_name, images.suffix));
   for (int fd : {images.image.get(), images.sources.get(), inputs.get()})
     if (fsync(fd) != 0) fail("fsync");
   if (::unlink(path(inputs_name).c_str()) != 0 && errno != ENOENT) fail("unlink " + path(inputs_name));

@@ -84,6 +84,7 @@ void Loop::run_posted() {
 
 void Loop::run() {
   std::array<epoll_event, 256> events;
+  run_posted();  // a policy comes before the first connection
   while (!stopping_) {
     int timeout = longest_sleep_ms;
     for (const Ticker& ticker : tickers_) {

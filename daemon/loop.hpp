@@ -2,7 +2,7 @@
 //
 // Descriptors are registered once with a Watcher that outlives its registration; edge or level triggering is the
 // caller's choice of events. Timers are few and long-lived here (ticks); the thousands of flow timers live in
-// daemon/timer_wheel.hpp. Work posted from another thread runs between two batches of events.
+// daemon/gateway/timer_wheel.hpp. Work posted from another thread runs between two batches of events.
 #pragma once
 
 #include <sys/epoll.h>

@@ -4,8 +4,10 @@
 #include <sys/types.h>
 
 #include "base/result.hpp"
+#include "base/sys/unique_fd.hpp"
 #include "daemon/channel.hpp"
 #include "daemon/options.hpp"
+#include "daemon/sandbox.hpp"
 
 namespace sluiced {
 
@@ -14,10 +16,20 @@ struct Child {
   Channel channel;
 };
 
+// The program that a restart begins: ours, or what has taken its place in the file system since.
+std::string program_path();
+
+// `sluiced --check` of that program, with what it says in `told`.
+struct Check {
+  pid_t pid = -1;
+  base::sys::UniqueFd told;
+};
+base::Result<Check> start_check(const Options& options);
+
 base::Result<Child> start_role(const Options& options, const std::string& role);
 
-// The first act of a role that keeps no privilege: its names, its signals, and the account that the supervisor told by
-// the environment. False, and said: it must end.
-bool begin_unprivileged_role(const char* role, const char* process_name);
+// The first act of a role that keeps no privilege: its names, its signals, the account and the files that the supervisor told
+// by the environment, and its confinement (sandbox.hpp), which it tells the supervisor. False, and said: it must end.
+bool begin_unprivileged_role(Confined role, const char* name, const char* process_name, const Ports& ports);
 
 }  // namespace sluiced

@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "base/ip_prefix.hpp"
+#include "base/json.hpp"
 #include "base/text.hpp"
 #include "daemon/log.hpp"
+#include "rules/toml_string.hpp"
 
 namespace sluiced {
 namespace {
@@ -13,11 +15,6 @@ using control::Json;
 
 constexpr std::size_t most_rules = 500;
 constexpr std::uint64_t longest_life = 366 * 86400;
-
-// A JSON string is a TOML basic string.
-std::string quoted(const std::string& text) {
-  return Json(text).dump(-1, ' ', true, Json::error_handler_t::replace);
-}
 
 }  // namespace
 
@@ -71,13 +68,14 @@ bool TemporaryRules::forget_expired(base::WallTime now) {
 std::string TemporaryRules::to_toml() const {
   std::string text;
   for (auto rule = rules_.rbegin(); rule != rules_.rend(); ++rule) {
-    text += "[[rule]]\nname = " + quoted(rule->name) + "\nfrom = [" + quoted(rule->client) + "]\n";
-    if (!rule->to.empty()) text += "to = [" + quoted(rule->to) + "]\n";
-    text += "action = " + quoted(rule->action) + "\n";
+    text +=
+        "[[rule]]\nname = " + rules::toml_string(rule->name) + "\nfrom = [" + rules::toml_string(rule->client) + "]\n";
+    if (!rule->to.empty()) text += "to = [" + rules::toml_string(rule->to) + "]\n";
+    text += "action = " + rules::toml_string(rule->action) + "\n";
   }
   for (const Lesson& lesson : lessons_)
-    text += "[[rule]]\nname = " + quoted(lesson.name) + "\nto = [" + quoted(target_of(lesson.to)) +
-            "]\naction = \"code\"\n";
+    text += "[[rule]]\nname = " + rules::toml_string(lesson.name) + "\nto = [" +
+            rules::toml_string(target_of(lesson.to)) + "]\naction = \"code\"\n";
   return text;
 }
 
@@ -94,7 +92,7 @@ std::string TemporaryRules::to_text() const {
 }
 
 bool TemporaryRules::adopt(const std::string& text) {
-  Json all = Json::parse(text, nullptr, false);
+  Json all = base::parse_json(text);
   std::vector<Rule> rules;
   try {
     for (const Json& each : all)

@@ -107,6 +107,12 @@ std::string why_sentence(const policy::Snapshot& snapshot, const policy::Verdict
   return text + ".";
 }
 
+std::string when_it_comes_back(const policy::Snapshot& snapshot, const policy::Client& client, policy::RuleId rule) {
+  for (const policy::Client::Spent& spent : client.spent)
+    if (spent.rule == rule) return " It comes back at " + local_time(spent.back, snapshot.zone) + ".";
+  return {};
+}
+
 Answer block_answer(const Subject& subject, const PageContext& context) {
   int status = subject.verdict.reason == policy::Reason::bad_certificate ? 502 : 403;
   std::string host = subject.name ? subject.name->text() : context.tuple.origin.address.to_string();
@@ -114,9 +120,8 @@ Answer block_answer(const Subject& subject, const PageContext& context) {
   std::string url = subject.url ? subject.url->to_string() : std::string{};
   std::string what = url.empty() ? host : url;
   std::string why = context.why.empty() ? why_sentence(context.snapshot, subject.verdict) : std::string(context.why);
-  for (const policy::Client::Spent& spent : context.client.spent)
-    if (subject.verdict.outcome == policy::Outcome::quota && spent.rule == subject.verdict.rule)
-      why += " It comes back at " + local_time(spent.back, context.snapshot.zone) + ".";
+  if (subject.verdict.outcome == policy::Outcome::quota)
+    why += when_it_comes_back(context.snapshot, context.client, subject.verdict.rule);
   if (!subject.fault.empty())
     why = "This site cannot be trusted: " + subject.fault + ". What you would send to it could be read by others.";
 

@@ -43,6 +43,9 @@ std::string block_response(const Subject& subject, const PageContext& context);
 // The verdict as a sentence: "Blocked by the rule 'games only after lessons' (games)."
 std::string why_sentence(const policy::Snapshot& snapshot, const policy::Verdict& verdict);
 
+// " It comes back at 2026-03-29 00:00 (Europe/Paris).": of a quota rule of which the client has nothing left; else empty.
+std::string when_it_comes_back(const policy::Snapshot& snapshot, const policy::Client& client, policy::RuleId rule);
+
 // Back to where the client wanted to go: it has been let past.
 std::string see_other(std::string_view url);
 

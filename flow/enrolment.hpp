@@ -1,6 +1,6 @@
 // What is known of devices and our CA, and of names that cannot be decrypted: asked and told by the machines.
 //
-// Lives in the daemon (daemon/interception.hpp); called from every worker.
+// Lives in the daemon (daemon/gateway/interception.hpp); called from every worker.
 #pragma once
 
 #include <cstdint>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "flow/block_page.hpp"
 #include "flow/decision_id.hpp"
 #include "flow/record.hpp"
 #include "policy/decide.hpp"
@@ -124,6 +125,7 @@ const std::string& Flow::decision_id() {
 void Flow::note(std::string_view aborted) {
   if (std::exchange(subject.noted, true)) return;
   count_spliced();
+  if (refuses(subject.verdict) && subject.status == 0 && gatekeeper() != nullptr) tell_gatekeeper();
   if (!is_recorded(group().log, subject.verdict)) return;
   AccessRecord record = make_record(subject, {*snapshot_, opening_.client, opening_.tuple, aborted});
   record.id = decision_id();
@@ -133,6 +135,27 @@ void Flow::note(std::string_view aborted) {
   auto lasted = std::chrono::duration_cast<std::chrono::milliseconds>(now() - subject.began);
   record.duration_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(lasted.count(), 0));  // clocks are set back
   out.note(std::move(record));
+}
+
+// No page could be shown: the gateway's own tells of it (POLICY 10). Of a group that logs nothing, only what there is a way past.
+void Flow::tell_gatekeeper() {
+  const policy::Verdict& verdict = subject.verdict;
+  if (group().log == policy::LogDetail::none && verdict.outcome == policy::Outcome::block) return;
+  RefusedName refused;
+  const bool http = subject.protocol == std::string_view("http");
+  const base::Endpoint& origin = opening_.tuple.origin;
+  refused.name = subject.name ? subject.name->text() : origin.address.to_string();
+  if (!subject.name && origin.address.is_v6()) refused.name = '[' + refused.name + ']';
+  if (origin.port != (http ? 80 : 443)) refused.name += ':' + std::to_string(origin.port);
+  refused.url = (http ? "http://" : "https://") + refused.name + '/';
+  refused.rule = rule_name(*snapshot_, verdict.rule);
+  refused.why = why_sentence(*snapshot_, verdict);
+  if (verdict.outcome == policy::Outcome::quota)
+    refused.why += when_it_comes_back(*snapshot_, opening_.client, verdict.rule);
+  refused.id = decision_id();
+  refused.outcome = verdict.outcome;
+  refused.when = now();
+  gatekeeper()->note_refused(*snapshot_, opening_.client, std::move(refused));
 }
 
 // The driver's counters know what Splice has moved; the tally knows what is still on its way to the driver. Outside a

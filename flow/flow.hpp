@@ -18,7 +18,8 @@ namespace flow {
 
 class Flow {
  public:
-  Flow(Opening flow_opening, Surroundings& surroundings, const Counters& counters);
+  Flow(Opening flow_opening, Surroundings& surroundings, const Counters& counters);  // which outlive it
+  Flow(Opening flow_opening, Surroundings& surroundings, const Counters&& gone_at_once) = delete;
 
   const Opening& opening() const { return opening_; }
   const policy::Snapshot& snapshot() const { return *snapshot_; }
@@ -55,6 +56,7 @@ class Flow {
  private:
   void count_spliced();
   void describe();
+  void tell_gatekeeper();
 
   Opening opening_;
   Surroundings& surroundings_;

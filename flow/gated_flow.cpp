@@ -30,6 +30,10 @@ bool GatedFlow::judge_hello(proto::tls::ClientHello& hello) {
   Subject& subject = flow_.subject;
   subject.stage = policy::Stage::hello;
   subject.to_come = {};
+  if (flow_.group().tls == policy::TlsMode::off) {  // since its first packet: the client is somebody else now
+    subject.looked_at = false;
+    return flow_.judge();
+  }
   subject.name = std::move(hello.server_name);
   subject.name_source = subject.name ? policy::NameSource::sni : policy::NameSource::none;
   subject.ech_offered = hello.ech_offered;

@@ -27,7 +27,8 @@ class GatedFlow {
   const Opening& opening() const { return flow_.opening(); }
   const Subject& subject() const { return flow_.subject; }
 
-  // The client identified anew under a new policy. What it refuses is blocked with its next packet.
+  // The client identified anew under a new policy. What it refuses is blocked with its next packet. A group in which TLS
+  // is not looked at (tls = "off") lets it go on, as Peeking does.
   void policy_changed(policy::Client client);
 
  protected:

@@ -1,5 +1,7 @@
 #include "flow/portal_page.hpp"
 
+#include <algorithm>
+
 #include "base/text.hpp"
 
 namespace flow {
@@ -69,16 +71,70 @@ std::string host_of(std::string_view authority) {
   return host;
 }
 
-std::string front_page(const PortalRequest& request) {
+// A page elsewhere whose name was made to point here (DNS rebinding) may neither read nor click.
+bool is_asked_by_our_name(std::string_view authority) {
+  std::string host = host_of(authority);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  return base::IpAddress::parse(host) || base::equal_ignoring_case(host, portal_name);
+}
+
+std::string ago(base::WallTime then, base::WallTime now) {
+  auto minutes = std::chrono::duration_cast<std::chrono::minutes>(now - then).count();
+  return minutes < 1 ? "just now" : std::to_string(minutes) + " min ago";
+}
+
+const policy::Rule* rule_of(const policy::Snapshot& snapshot, const std::string& name) {
+  auto found = std::find_if(snapshot.rules.begin(), snapshot.rules.end(),
+                            [&](const policy::Rule& rule) { return rule.name == name; });
+  return found == snapshot.rules.end() ? nullptr : &*found;
+}
+
+// The form by which the client may get past it; empty: there is no way.
+std::string form_past(const PortalRequest& request, const RefusedName& refused) {
+  const policy::Rule* rule = rule_of(request.snapshot, refused.rule);
+  WayPast way = rule != nullptr ? way_past(*rule, refused.outcome, *request.gatekeeper) : WayPast::none;
+  if (way == WayPast::none) return {};
+  ProceedForm form;
+  form.rule = refused.rule;
+  form.url = refused.url;
+  request.gatekeeper->seal(form, request.snapshot, request.client, request.now);
+  return proceed_html(form, way == WayPast::code);
+}
+
+// What was refused where no page could be shown. `why`: what became of the form that was sent just now.
+std::string refused_lately(const PortalRequest& request, std::string_view why) {
+  if (request.gatekeeper == nullptr) return {};
+  std::string html = "<h2>Refused lately</h2>";
+  if (!is_asked_by_our_name(request.authority))
+    return html + "<p>To see what was refused to this device, ask for this page by the gateway's address.";
+  if (!why.empty()) {
+    html += "<p id=\"state\" class=\"no\">";
+    base::append_html_escaped(html, why);
+  }
+  auto all = request.gatekeeper->refused_lately(request.snapshot, request.client, request.now);
+  if (all.empty()) return html + "<p>Nothing, or nothing that still is.";
+  html += "<ul>";
+  for (const RefusedName& refused : all) {
+    html += "<li><b>";
+    base::append_html_escaped(html, refused.name);
+    html += "</b> " + ago(refused.when, request.now) + ". ";
+    base::append_html_escaped(html, refused.why);
+    html += " <small>Decision: " + refused.id + "</small>" + form_past(request, refused);
+  }
+  return html + "</ul>";
+}
+
+std::string front_page(const PortalRequest& request, std::string_view why = {}) {
   std::string page =
       "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width\"><title>This network's gateway</title>";
   page += style;
-  page += "<h1>This network's gateway</h1>";
+  page += "<h1>This network's gateway</h1>" + refused_lately(request, why);
   if (request.enrolment == nullptr || !request.enrolment->can_sign())
     return page + "<p>There is nothing to install: secure pages are not decrypted here.</html>";
   page +=
-      "<p>Some secure pages are decrypted and checked on this network. Your device must trust its certificate for "
+      "<h2>The certificate of this network</h2><p>Some secure pages are decrypted and checked on this network. Your "
+      "device must trust its certificate for "
       "that; without it such pages show a warning, or are not checked.<p id=\"state\">";
   bool enrolled = request.enrolment->enrolled(request.client);
   std::string host = host_of(request.authority);
@@ -107,11 +163,28 @@ std::string front_page(const PortalRequest& request) {
   return page + "</html>";
 }
 
+// In nobody's frame: a click on a page elsewhere would be one on a form of ours.
 Answer file(std::string_view type, std::string body, std::string_view name) {
-  Answer answer{200, {{"content-type", std::string(type)}, {"cache-control", "no-store"}}, std::move(body)};
+  Answer answer{200,
+                {{"content-type", std::string(type)},
+                 {"cache-control", "no-store"},
+                 {"x-frame-options", "DENY"},
+                 {"content-security-policy", "frame-ancestors 'none'"}},
+                std::move(body)};
   if (!name.empty())
     answer.fields.emplace_back("content-disposition", "attachment; filename=\"" + std::string(name) + "\"");
   return answer;
+}
+
+Answer take_form(const PortalRequest& request) {
+  auto form = parse_proceed(request.body);
+  if (!form || request.gatekeeper == nullptr || !is_asked_by_our_name(request.authority))
+    return error_answer(400, "This address takes the form of the gateway's page only.");
+  std::string why = request.gatekeeper->proceed(*form, request.snapshot, request.client, request.now);
+  if (why.empty()) return see_other_answer(form->url);
+  Answer page = file("text/html; charset=utf-8", front_page(request, why), {});
+  page.status = 403;
+  return page;
 }
 
 }  // namespace
@@ -119,6 +192,7 @@ Answer file(std::string_view type, std::string body, std::string_view name) {
 Answer portal_answer(const PortalRequest& request) {
   std::string_view path = request.target.substr(0, request.target.find('?'));
   if (path.starts_with("http://")) path = path.substr(std::min(path.size(), path.find('/', 7)));
+  if (path == proceed_path && request.method == "POST") return take_form(request);
   if (request.method != "GET" && request.method != "HEAD") return error_answer(405, "This page can only be read.");
   if (path == "/" || path.empty()) return file("text/html; charset=utf-8", front_page(request), {});
   if (path == portal_check_path) return file("image/gif", std::string(dot), {});

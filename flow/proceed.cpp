@@ -28,6 +28,13 @@ std::string form_decoded(std::string_view text) {
 
 }  // namespace
 
+WayPast way_past(const policy::Rule& rule, policy::Outcome outcome, const Gatekeeper& gatekeeper) {
+  if (outcome == policy::Outcome::warn) return WayPast::click;
+  if (outcome == policy::Outcome::code) return WayPast::code;
+  bool takes_lesson = outcome == policy::Outcome::block && rule.tier != policy::Tier::must && gatekeeper.has_lessons();
+  return takes_lesson ? WayPast::code : WayPast::none;
+}
+
 std::string proceed_html(const ProceedForm& form, bool asks_for_code) {
   auto hidden = [](const char* name, std::string_view value) {
     std::string html = std::string("<input type=\"hidden\" name=\"") + name + "\" value=\"";

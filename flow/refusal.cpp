@@ -30,17 +30,17 @@ void adopt_rule(Flow& flow, const std::string& name, bool let_past) {
 
 Answer refusal(Flow& flow, std::string_view why) {
   const policy::Verdict& verdict = flow.subject.verdict;
-  bool takes_lesson = verdict.outcome == policy::Outcome::block && verdict.reason == policy::Reason::rule &&
-                      flow.gatekeeper() != nullptr && flow.gatekeeper()->has_lessons() &&
-                      flow.snapshot().rules[verdict.rule.value].tier != policy::Tier::must;
-  bool may_go_on = verdict.outcome == policy::Outcome::warn || verdict.outcome == policy::Outcome::code || takes_lesson;
   std::string html;
-  if (may_go_on && flow.gatekeeper() != nullptr && flow.subject.url) {
+  if (verdict.reason == policy::Reason::rule && flow.gatekeeper() != nullptr && flow.subject.url) {
+    const policy::Rule& rule = flow.snapshot().rules[verdict.rule.value];
+    WayPast way = way_past(rule, verdict.outcome, *flow.gatekeeper());
     ProceedForm form;
-    form.rule = flow.snapshot().rules[verdict.rule.value].name;
+    form.rule = rule.name;
     form.url = flow.subject.url->to_string();
-    flow.gatekeeper()->seal(form, flow.snapshot(), flow.opening().client, flow.now());
-    html = proceed_html(form, verdict.outcome != policy::Outcome::warn);
+    if (way != WayPast::none) {
+      flow.gatekeeper()->seal(form, flow.snapshot(), flow.opening().client, flow.now());
+      html = proceed_html(form, way == WayPast::code);
+    }
   }
   PageContext context{
       flow.snapshot(), flow.opening().client, flow.opening().tuple, flow.decision_id(), flow.now(), why, html};

@@ -15,10 +15,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <optional>
 
 #include "base/text.hpp"
-#include "netfilter/iptables_text.hpp"
+#include "netfilter/iptables_saved.hpp"
 #include "netfilter/netlink/socket.hpp"
 #include "netfilter/queue.hpp"
 #include "netfilter/run_program.hpp"
@@ -115,6 +116,7 @@ base::Result<ProgramOutput> restore(const Family& family, std::string_view text)
 }
 
 base::Result<> replace(const Family& family, std::string_view rendered) {
+  auto begun = std::chrono::steady_clock::now();
   for (int attempt = 1;; attempt++) {
     base::Result<ProgramOutput> saved = run({family.save});
     if (!saved) return std::move(saved).error();
@@ -122,7 +124,8 @@ base::Result<> replace(const Family& family, std::string_view rendered) {
     if (text.empty()) return base::Nothing{};
     base::Result<ProgramOutput> restored = restore(family, text);
     if (restored) return base::Nothing{};
-    if (attempt == replace_attempts) return std::move(restored).error();
+    bool hangs = std::chrono::steady_clock::now() - begun > std::chrono::seconds(8);  // again would be no better
+    if (attempt == replace_attempts || hangs) return std::move(restored).error();
   }
 }
 

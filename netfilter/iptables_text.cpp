@@ -23,31 +23,19 @@
 // backend whose kernel has no nft `queue` they are all there is (render_iptables_queue).
 //
 // Chains are ours alone and hooked in first. A rule before ours by another tool, inserted later, still comes first.
-#include "netfilter/iptables_text.hpp"
-
 #include <algorithm>
-#include <array>
 #include <map>
 #include <set>
 #include <vector>
 
 #include "base/text.hpp"
+#include "netfilter/iptables_saved.hpp"
 #include "netfilter/prefix_ranges.hpp"
 #include "netfilter/treatment.hpp"
 
 namespace netfilter {
 namespace {
 
-struct Hook {
-  std::string_view table, builtin, chain;
-};
-constexpr std::array<Hook, 5> hooks = {{{"filter", "FORWARD", "SLUICE_FWD"},
-                                        {"filter", "OUTPUT", "SLUICE_UP"},
-                                        {"mangle", "PREROUTING", "SLUICE_PRE"},
-                                        {"mangle", "FORWARD", "SLUICE_CLEAN"},
-                                        {"mangle", "OUTPUT", "SLUICE_OUT"}}};
-constexpr std::string_view queue_hook = "SLUICE_FWD";  // all that the nftables backend needs here
-constexpr std::string_view our_prefix = "SLUICE_";
 constexpr std::size_t multiport_limit = 15;  // ports in one -m multiport
 
 // For -m bpf: at least one byte behind the TCP header. Total length - IP header - TCP header != 0; a total length of 0 is a
@@ -104,7 +92,7 @@ class Renderer {
   void rule(const std::string& text) { rules_ += "-A " + chain_ + ' ' + text + '\n'; }
   void commit(std::string_view table) {
     out_ += '*' + std::string(table) + '\n' + chains_;
-    for (const Hook& hook : hooks)
+    for (const IptablesHook& hook : iptables_hooks)
       if (hook.table == table && chains_.find(':' + std::string(hook.chain) + ' ') != chains_.npos)
         out_ += "-I " + std::string(hook.builtin) + " -j " + std::string(hook.chain) + '\n';
     out_ += rules_ + "COMMIT\n";
@@ -240,6 +228,8 @@ class Renderer {
     for (const std::string& wan : plan_.wan) rule("-o " + wan + " -g SLUICE_WAN");
 
     chain("WAN");
+    if (gated_ && running_)
+      rule_on_ports("-p tcp " + is_connmark(Mark::collecting) + ' ' + alive(), plan_.tls, "-g SLUICE_UNDECIDED");
     skip(plan_.exclude);
     dispatch(verdicts);
 
@@ -262,7 +252,7 @@ class Renderer {
   }
 
   void treat(const Treatment& treatment) {
-    chain(chain_of(treatment).substr(our_prefix.size()));
+    chain(chain_of(treatment).substr(iptables_prefix.size()));
     const std::string refuse = "-g SLUICE_REFUSE", if_down = treatment.closed ? "CLOSED" : "OPEN";
     bool tls_gate = treatment.tls == DivertPlan::Tls::gate, quic_gate = treatment.quic == DivertPlan::Quic::gate;
     if (tls_gate) rule_on_ports("-p tcp", plan_.tls, "-g SLUICE_TLS_" + if_down);
@@ -308,6 +298,12 @@ class Renderer {
     chain("LOOK");
     rule(set_mark(Mark::look));
     rule("-g SLUICE_QUEUE");
+    chain("UNDECIDED");
+    rule("-m conntrack --ctstate INVALID -j DROP");
+    rule("-p tcp -m tcp --tcp-flags SYN,ACK SYN -g SLUICE_LOOK");
+    rule("-m conntrack --ctstate NEW -g SLUICE_REFUSE");
+    rule("-p tcp -m tcp ! --tcp-flags FIN,RST,URG NONE -g SLUICE_LOOK");
+    rule(has_payload() + "-g SLUICE_LOOK");
     for (bool closed : {false, true}) {
       auto used = [&](auto wants) {
         return std::any_of(treatments_.begin(), treatments_.end(),
@@ -349,12 +345,9 @@ class Renderer {
     rule(alive() + " -g SLUICE_LOOK_TLS_" + if_down);
     dead(closed);
     chain("LOOK_TLS_" + if_down);
-    rule("-m conntrack --ctstate INVALID -j DROP");
-    rule("-p tcp -m tcp --tcp-flags SYN,ACK SYN -g SLUICE_LOOK");
-    rule("-m conntrack --ctstate NEW -g SLUICE_REFUSE");
-    rule(is_connmark(Mark::none) + (closed ? " -g SLUICE_REFUSE" : " -j RETURN"));
-    rule("-p tcp -m tcp ! --tcp-flags FIN,RST,URG NONE -g SLUICE_LOOK");
-    rule(has_payload() + "-g SLUICE_LOOK");
+    rule("-p tcp -m tcp ! --tcp-flags SYN,ACK SYN -m conntrack --ctstate ESTABLISHED,RELATED " +
+         is_connmark(Mark::none) + (closed ? " -g SLUICE_REFUSE" : " -j RETURN"));
+    rule("-g SLUICE_UNDECIDED");
   }
 
   void quic_gate(bool closed) {
@@ -408,35 +401,6 @@ class Renderer {
   std::string out_, chain_, chains_, rules_;
 };
 
-// What one table of `iptables-save` holds of ours.
-struct SavedTable {
-  std::vector<std::string_view> hooks;  // "-A FORWARD -j SLUICE_FWD", once for each time
-  std::set<std::string_view> chains;
-  std::map<std::string_view, int> rules;  // how many rules a chain of ours has
-};
-
-bool jumps_to_us(std::string_view rule) {
-  return rule.find(" -j SLUICE_") != rule.npos || rule.find(" -g SLUICE_") != rule.npos;
-}
-
-std::map<std::string_view, SavedTable> read_saved(std::string_view saved) {
-  std::map<std::string_view, SavedTable> tables;
-  SavedTable* table = nullptr;
-  for (std::string_view line : base::split(saved, '\n')) {
-    if (line.starts_with('*')) table = &tables[base::trim(line.substr(1))];
-    if (table == nullptr) continue;
-    if (line.starts_with(':') && line.substr(1).starts_with(our_prefix))
-      table->chains.insert(line.substr(1, line.find(' ') - 1));
-    if (!line.starts_with("-A ")) continue;
-    std::string_view chain = line.substr(3, line.find(' ', 3) - 3);
-    if (chain.starts_with(our_prefix))
-      table->rules[chain]++;
-    else if (jumps_to_us(line))
-      table->hooks.push_back(line);
-  }
-  return tables;
-}
-
 }  // namespace
 
 IptablesText render_iptables(const DivertPlan& plan, RulesetState state) {
@@ -446,46 +410,6 @@ IptablesText render_iptables(const DivertPlan& plan, RulesetState state) {
 IptablesText render_iptables_queue(const DivertPlan& plan, RulesetState state) {
   if (plan.queues.count == 0 || plan.queues.native || state == RulesetState::closed) return {};
   return {Renderer(plan, state, false).queue_text(), Renderer(plan, state, true).queue_text()};
-}
-
-std::string replace_iptables(std::string_view saved, std::string_view rendered) {
-  std::map<std::string_view, SavedTable> old = read_saved(saved);
-  std::map<std::string_view, std::vector<std::string_view>> fresh;  // the lines between "*table" and "COMMIT"
-  std::vector<std::string_view> order;
-  for (std::string_view line : base::split(rendered, '\n')) {
-    if (line.starts_with('*')) order.push_back(line.substr(1));
-    if (!order.empty() && !line.empty() && !line.starts_with('*') && line != "COMMIT")
-      fresh[order.back()].push_back(line);
-  }
-  for (const auto& [name, table] : old)
-    if (!fresh.contains(name) && (!table.hooks.empty() || !table.chains.empty())) order.push_back(name);
-
-  std::string out;
-  for (std::string_view name : order) {
-    out += '*' + std::string(name) + '\n';
-    const SavedTable& table = old[name];
-    for (std::string_view hook : table.hooks) out += "-D" + std::string(hook.substr(2)) + '\n';
-    std::set<std::string_view> defined;
-    for (std::string_view line : fresh[name])
-      if (line.starts_with(':')) defined.insert(line.substr(1, line.find(' ') - 1));
-    for (std::string_view chain : table.chains) out += "-F " + std::string(chain) + '\n';
-    for (std::string_view chain : table.chains)
-      if (!defined.contains(chain)) out += "-X " + std::string(chain) + '\n';
-    for (std::string_view line : fresh[name]) out += std::string(line) + '\n';
-    out += "COMMIT\n";
-  }
-  return out;
-}
-
-bool iptables_in_place(std::string_view saved, bool queue_only) {
-  std::map<std::string_view, SavedTable> tables = read_saved(saved);
-  for (const Hook& hook : hooks) {
-    if (queue_only && hook.chain != queue_hook) continue;
-    std::string line = "-A " + std::string(hook.builtin) + " -j " + std::string(hook.chain);
-    const std::vector<std::string_view>& found = tables[hook.table].hooks;
-    if (std::count(found.begin(), found.end(), line) != 1) return false;
-  }
-  return tables["filter"].rules["SLUICE_FWD"] > 0;  // every ruleset has a rule there
 }
 
 }  // namespace netfilter

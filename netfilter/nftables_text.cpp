@@ -42,6 +42,8 @@
 //   - A connection that conntrack knows and that has no mark was opened while nobody looked: before our start, or while
 //     we were dead. It passes for open groups and is refused for closed ones. While we are dead, undecided connections of
 //     open groups become such ones.
+//   - Once "collecting", a connection is looked at until its gate has its answer, whatever becomes of its client's group
+//     meanwhile (a log-in, a reload): the origin's answer to a hello that the gate has not seen would be dropped.
 //   - "blocked" is never overwritten. "done" is overwritten by "collecting" only: a SYN, or on UDP a second hello.
 //   - QUIC: every long header is looked at for the flow's life (FACTS 7.3). A short header passes where the flow is allowed;
 //     as the first of a flow it is refused (a migrated connection: the client opens another), before the verdict it is
@@ -65,22 +67,16 @@
 // sockets again may have to repeat its SYN. Names are taken as they are: rules/ has checked that interface names are
 // plain words.
 #include <algorithm>
-#include <map>
 #include <set>
 #include <string>
 #include <string_view>
 
+#include "netfilter/nftables_members.hpp"
 #include "netfilter/prefix_ranges.hpp"
 #include "netfilter/treatment.hpp"
 
 namespace netfilter {
 namespace {
-
-using Verdicts = std::vector<std::string>;  // one per group
-
-std::string quoted(const std::string& name) {
-  return '"' + name + '"';
-}
 
 template <class Items, class Text>
 std::string braces(const Items& items, Text text) {
@@ -156,14 +152,15 @@ class Renderer {
   }
 
   void way_in() {
-    Verdicts tls_verdicts;
+    std::vector<std::string> tls_verdicts;  // one a group
     for (const DivertPlan::Group& group : plan_.groups)
       tls_verdicts.push_back(group.tls == DivertPlan::Tls::proxy  ? "goto take"
                              : group.tls == DivertPlan::Tls::gate ? "goto collect"
                                                                   : "accept");
     bool all_taken = std::count(tls_verdicts.begin(), tls_verdicts.end(), "goto take") ==
                      static_cast<std::ptrdiff_t>(tls_verdicts.size());
-    if (!all_taken) member_maps("tls", tls_verdicts);
+    NftablesMembers members(plan_, "tls", tls_verdicts);
+    if (!all_taken) out_ += members.maps();
 
     chain("divert");
     rule("type filter hook prerouting priority mangle; policy accept;");
@@ -189,7 +186,7 @@ class Renderer {
     rule("fib daddr . mark oifname" + not_wan() + " accept");
     if (!all_taken) {
       rule_on_ports("tcp dport", plan_.http, "goto take");
-      dispatch("tls", tls_verdicts);
+      dispatch(members);
     } else if (!(plan_.http + plan_.tls).empty()) {
       rule("goto take");
     }
@@ -231,7 +228,7 @@ class Renderer {
   }
 
   void way_round() {
-    Verdicts verdicts;
+    std::vector<std::string> verdicts;  // one a group
     for (const Treatment& treatment : treatments_)
       verdicts.push_back(treatment.does_something() ? "goto " + treatment.name() : "accept");
     std::set<Treatment> used(treatments_.begin(), treatments_.end());
@@ -250,7 +247,8 @@ class Renderer {
       end();
     }
 
-    if (acts) member_maps("refuse", verdicts);
+    NftablesMembers members(plan_, "refuse", verdicts);
+    if (acts) out_ += members.maps();
     chain("forwarded");
     rule("type filter hook forward priority filter - 5; policy accept;");
     rule("ct state untracked comment \"keeps reassembly on\"");
@@ -265,8 +263,11 @@ class Renderer {
       rule("oifname" + not_wan() + " accept");
       rule("meta l4proto != { tcp, udp } accept");
       rule("th dport != " + braces(ports) + " accept");
+      if (looks)
+        rule_on_ports(is_mark("ct mark", Mark::collecting) + " meta nfproto @alive tcp dport", plan_.tls,
+                      "goto undecided");
       skip_excluded();
-      dispatch("refuse", verdicts);
+      dispatch(members);
     }
     end();
     if (!acts && !running_) return;
@@ -337,6 +338,14 @@ class Renderer {
     rule_on_ports(undecided, plan_.tls, "tcp flags & (fin | rst) != 0 " + look(plan_.queues.of_origins()));
     end();
 
+    chain("undecided");
+    rule("ct state invalid drop");
+    rule("tcp flags & (syn | ack) == syn " + look(plan_.queues.of_clients()));
+    rule("ct state new goto refuse");
+    rule("tcp flags & (fin | rst | urg) != 0 " + look(plan_.queues.of_clients()));
+    rule("@ih,0,8 >= 0 " + look(plan_.queues.of_clients()));
+    end();
+
     for (bool closed : {false, true}) {
       auto used = [&](auto wants) {
         return std::any_of(treatments_.begin(), treatments_.end(),
@@ -355,12 +364,9 @@ class Renderer {
     end();
 
     chain("look_tls_" + if_down);
-    rule("ct state invalid drop");
-    rule("tcp flags & (syn | ack) == syn " + look(plan_.queues.of_clients()));
-    rule("ct state new goto refuse");
-    rule(is_mark("ct mark", Mark::none) + (closed ? " goto refuse" : " accept"));
-    rule("tcp flags & (fin | rst | urg) != 0 " + look(plan_.queues.of_clients()));
-    rule("@ih,0,8 >= 0 " + look(plan_.queues.of_clients()));
+    rule("ct state { established, related } " + is_mark("ct mark", Mark::none) + " tcp flags & (syn | ack) != syn " +
+         (closed ? "goto refuse" : "accept"));
+    rule("goto undecided");
     end();
   }
 
@@ -392,77 +398,17 @@ class Renderer {
     for (const base::IpPrefix& prefix : plan_.exclude) prefixes.push_back({prefix, 0});
     std::vector<std::string> v4, v6;
     for (const AddressRange& range : flatten(prefixes)) (range.v6 ? v6 : v4).push_back(to_string(range));
-    named("set exclude4", "ipv4_addr; flags interval", v4);
-    named("set exclude6", "ipv6_addr; flags interval", v6);
+    out_ += nftables_set("set exclude4", "ipv4_addr; flags interval", v4);
+    out_ += nftables_set("set exclude6", "ipv6_addr; flags interval", v6);
     excludes4_ = !v4.empty();
     excludes6_ = !v6.empty();
+  }
+  void dispatch(const NftablesMembers& members) {
+    for (const std::string& each : members.rules()) rule(each);
   }
   void skip_excluded() {
     if (excludes4_) rule("ip daddr @exclude4 accept");
     if (excludes6_) rule("ip6 daddr @exclude6 accept");
-  }
-
-  // Maps from each kind of membership to a verdict, for dispatch(). A member's verdict is listed even if it is
-  // default's: it must hide the weaker kinds.
-  void member_maps(const std::string& name, const Verdicts& verdicts) {
-    has_people4_ = has_people6_ = has_macs_ = has_v4_ = has_v6_ = has_interfaces_ = false;
-    if (std::set<std::string>(verdicts.begin(), verdicts.end()).size() < 2) return;  // membership does not matter
-
-    std::map<std::string, std::string> macs, interfaces;  // the first of a kind wins
-    for (const auto& member : plan_.macs) macs.emplace(member.mac.to_string(), verdicts.at(member.group));
-    for (const auto& member : plan_.interfaces) interfaces.emplace(quoted(member.interface), verdicts.at(member.group));
-
-    std::map<std::string, std::uint32_t> numbers;  // equal verdicts join neighbouring ranges
-    for (const std::string& verdict : verdicts) numbers.emplace(verdict, static_cast<std::uint32_t>(numbers.size()));
-    Verdicts by_number(numbers.size());
-    for (const auto& [verdict, number] : numbers) by_number[number] = verdict;
-    std::vector<PrefixValue> prefixes;
-    for (const auto& member : plan_.prefixes)
-      prefixes.push_back({member.prefix, numbers.at(verdicts.at(member.group))});
-    std::vector<std::string> v4, v6;
-    for (const AddressRange& range : flatten(prefixes))
-      (range.v6 ? v6 : v4).push_back(to_string(range) + " : " + by_number[range.value]);
-
-    auto pairs = [](const std::map<std::string, std::string>& map) {
-      std::vector<std::string> elements;
-      for (const auto& [key, verdict] : map) elements.push_back(key + " : " + verdict);
-      return elements;
-    };
-    std::vector<std::string> people4, people6;
-    for (const auto& member : plan_.people)
-      (member.address.is_v6() ? people6 : people4)
-          .push_back(member.address.to_string() + " : " + verdicts.at(member.group));
-    named("map " + name + "_by_person4", "ipv4_addr : verdict", people4);
-    named("map " + name + "_by_person6", "ipv6_addr : verdict", people6);
-    has_people4_ = !people4.empty();
-    has_people6_ = !people6.empty();
-    named("map " + name + "_by_mac", "ether_addr : verdict", pairs(macs));
-    named("map " + name + "_by_ip4", "ipv4_addr : verdict; flags interval", v4);
-    named("map " + name + "_by_ip6", "ipv6_addr : verdict; flags interval", v6);
-    named("map " + name + "_by_interface", "ifname : verdict", pairs(interfaces));
-    has_macs_ = !macs.empty();
-    has_v4_ = !v4.empty();
-    has_v6_ = !v6.empty();
-    has_interfaces_ = !interfaces.empty();
-  }
-  void dispatch(const std::string& name, const Verdicts& verdicts) {
-    if (has_people4_) rule("ip saddr vmap @" + name + "_by_person4");
-    if (has_people6_) rule("ip6 saddr vmap @" + name + "_by_person6");
-    if (has_macs_) rule("ether saddr vmap @" + name + "_by_mac");
-    if (has_v4_) rule("ip saddr vmap @" + name + "_by_ip4");
-    if (has_v6_) rule("ip6 saddr vmap @" + name + "_by_ip6");
-    if (has_interfaces_) rule("iifname vmap @" + name + "_by_interface");
-    rule(verdicts.at(plan_.rest));
-  }
-
-  void named(const std::string& name, const std::string& type, const std::vector<std::string>& elements) {
-    if (elements.empty()) return;
-    line(name + " {");
-    rule("type " + type + ";");
-    rule("elements = {");
-    for (const std::string& element : elements) rule("  " + element + ",");
-    rule("}");
-    end();
   }
 
   static inline const std::string short_header = "@th,64,1 0 ";
@@ -472,8 +418,6 @@ class Renderer {
   std::vector<Treatment> treatments_;
   std::string out_;
   bool excludes4_ = false, excludes6_ = false;
-  bool has_people4_ = false, has_people6_ = false, has_macs_ = false, has_v4_ = false, has_v6_ = false,
-       has_interfaces_ = false;
 };
 
 }  // namespace

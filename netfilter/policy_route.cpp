@@ -20,7 +20,6 @@
 #include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -32,6 +31,7 @@
 #include <set>
 #include <span>
 
+#include "netfilter/netlink/links.hpp"
 #include "netfilter/netlink/socket.hpp"
 #include "netfilter/prefix_ranges.hpp"
 
@@ -122,8 +122,8 @@ int change_rule(NetlinkSocket& socket, std::uint8_t family, bool add, const Rule
   return socket.request(*message);
 }
 
-// Makes ours exactly the `wanted` ones: others and doubles go first.
-base::Result<> set_rules(NetlinkSocket& socket, std::uint8_t family, std::vector<Rule> wanted) {
+// Makes ours exactly the `wanted` ones: others and doubles go first. True: some were missing.
+base::Result<bool> set_rules(NetlinkSocket& socket, std::uint8_t family, std::vector<Rule> wanted) {
   base::Result<std::vector<Rule>> there = our_rules(socket, family);
   if (!there) return std::move(there).error();
   for (const Rule& rule : *there) {
@@ -140,7 +140,7 @@ base::Result<> set_rules(NetlinkSocket& socket, std::uint8_t family, std::vector
     if (error != 0 && error != EEXIST && !means_no_ipv6(family, error))
       return failed("ip rule for diverted packets", error);
   }
-  return base::Nothing{};
+  return !wanted.empty();
 }
 
 int change_route(NetlinkSocket& socket, std::uint8_t family, bool add) {
@@ -152,7 +152,7 @@ int change_route(NetlinkSocket& socket, std::uint8_t family, bool add) {
   header.rtm_scope = family == AF_INET ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE;
   header.rtm_protocol = RTPROT_STATIC;
   mnl_attr_put_u32(message, RTA_TABLE, route_table);
-  mnl_attr_put_u32(message, RTA_OIF, if_nametoindex("lo"));
+  mnl_attr_put_u32(message, RTA_OIF, link_index("lo"));
   return socket.request(*message);
 }
 
@@ -222,30 +222,32 @@ base::Result<std::vector<Route>> main_table() {
 }
 
 std::string interface_name(std::uint32_t index) {
-  char name[IF_NAMESIZE];
-  return if_indextoname(index, name) != nullptr ? name : std::string();
+  return link_name(index);
 }
 
 }  // namespace
 
-base::Result<> install_policy_route(std::uint32_t mark_mask) {
+base::Result<bool> install_policy_route(std::uint32_t mark_mask) {
   base::Result<NetlinkSocket> socket = NetlinkSocket::open(NETLINK_ROUTE);
   if (!socket) return std::move(socket).error();
+  bool missed = false;
   for (std::uint8_t family : families) {
     // The route first: a rule without it would let diverted packets fall through to main.
     int error = change_route(*socket, family, true);
     if (means_no_ipv6(family, error)) continue;
     if (error != 0 && error != EEXIST) return failed("local route in table " + std::to_string(route_table), error);
-    if (auto set = set_rules(*socket, family, wanted_rules(family, mark_mask)); !set) return set;
+    auto set = set_rules(*socket, family, wanted_rules(family, mark_mask));
+    if (!set) return set;
+    missed |= error == 0 || *set;
   }
-  return base::Nothing{};
+  return missed;
 }
 
 base::Result<> remove_policy_route() {
   base::Result<NetlinkSocket> socket = NetlinkSocket::open(NETLINK_ROUTE);
   if (!socket) return std::move(socket).error();
   for (std::uint8_t family : families) {
-    if (auto removed = set_rules(*socket, family, {}); !removed) return removed;
+    if (auto removed = set_rules(*socket, family, {}); !removed) return std::move(removed).error();
     int error = change_route(*socket, family, false);
     if (error != 0 && error != ESRCH && error != ENOENT && error != ENODEV && !means_no_ipv6(family, error))
       return failed("removing the local route", error);

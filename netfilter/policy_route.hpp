@@ -15,8 +15,9 @@ namespace netfilter {
 inline constexpr std::uint32_t route_table = 8129;
 inline constexpr std::uint32_t rule_priority = 100;  // ahead of every other tool's rules: policy_route.cpp lists them
 
-base::Result<> install_policy_route(std::uint32_t mark_mask);  // idempotent; rules for another mask are replaced
-base::Result<> remove_policy_route();                          // whatever the mask; nothing there: success
+// Idempotent; rules for another mask are replaced. True: something was missing, and is there now.
+base::Result<bool> install_policy_route(std::uint32_t mark_mask);
+base::Result<> remove_policy_route();  // whatever the mask; nothing there: success
 
 // Interfaces that hold a default route in the main table, both families: what wan = "auto" means. Sorted.
 base::Result<std::vector<std::string>> default_route_interfaces();

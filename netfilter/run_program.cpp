@@ -5,8 +5,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,13 +15,15 @@
 #include <cstring>
 
 #include "base/sys/unique_fd.hpp"
+#include "base/sys/write_all.hpp"
 
 namespace netfilter {
 namespace {
 
 using base::sys::UniqueFd;
 
-constexpr int time_limit_ms = 30'000;  // longer than iptables' own wait for its lock
+constexpr int time_limit_ms =
+    10'000;  // longer than iptables' own wait for its lock; two in a row are no hung daemon yet
 constexpr const char* directories[] = {"/usr/sbin/", "/sbin/", "/usr/bin/", "/bin/", "/usr/local/sbin/"};
 
 std::string find_program(const std::string& name) {
@@ -37,11 +39,7 @@ base::Error failed(const std::string& what, int error) {
 base::Result<UniqueFd> memory_file(std::string_view content) {
   UniqueFd file(memfd_create("sluice-tool", MFD_CLOEXEC));
   if (!file) return failed("memfd_create", errno);
-  while (!content.empty()) {
-    ssize_t written = write(file.get(), content.data(), content.size());
-    if (written < 0 && errno != EINTR) return failed("write to memfd", errno);
-    if (written > 0) content.remove_prefix(static_cast<std::size_t>(written));
-  }
+  if (!base::sys::write_all(file.get(), content)) return failed("write to memfd", errno);
   lseek(file.get(), 0, SEEK_SET);
   return file;
 }
@@ -94,26 +92,27 @@ base::Result<ProgramOutput> run_program(const std::vector<std::string>& argument
   char language[] = "LC_ALL=C", search_path[] = "PATH=/usr/sbin:/sbin:/usr/bin:/bin";
   char* environment[] = {language, search_path, nullptr};
 
-  posix_spawn_file_actions_t files;
-  posix_spawn_file_actions_init(&files);
-  posix_spawn_file_actions_adddup2(&files, in->get(), STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&files, out->get(), STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&files, errors->get(), STDERR_FILENO);
-  // A daemon blocks the signals it reads from a descriptor; its tools must not inherit that.
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  pid_t child = -1;
-  int error = posix_spawn(&child, path.c_str(), &files, &attributes, argv.data(), environment);
-  posix_spawn_file_actions_destroy(&files);
-  posix_spawnattr_destroy(&attributes);
-  if (error != 0) return failed(path, error);
+  pid_t parent = getpid(), child = fork();
+  if (child < 0) return failed(path, errno);
+  if (child == 0) {
+    // Only async-signal-safe calls from here. A tool whose daemon is gone must not finish what nobody waits for: another
+    // daemon may have put its own rules in by then. (posix_spawn could not say so.)
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(127);
+    // A daemon blocks the signals it reads from a descriptor; its tools must not inherit that.
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    if (dup2(in->get(), STDIN_FILENO) >= 0 && dup2(out->get(), STDOUT_FILENO) >= 0 &&
+        dup2(errors->get(), STDERR_FILENO) >= 0)
+      execve(path.c_str(), argv.data(), environment);
+    constexpr std::string_view words = "cannot be started";
+    [[maybe_unused]] ssize_t ignored = write(errors->get(), words.data(), words.size());
+    _exit(127);
+  }
 
   int status = 0;
-  if (!wait_for(child, status)) return base::environment_error(name + ": no end after 30 s, killed");
+  if (!wait_for(child, status)) return base::environment_error(name + ": no end after 10 s, killed");
   return ProgramOutput{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), content_of(*out),
                        content_of(*errors)};
 }

@@ -15,7 +15,7 @@ struct ProgramOutput {
 };
 
 // `arguments[0]` is looked for in the system's program directories, whatever PATH says. An error: it is not there,
-// could not be started, or ran longer than 30 s (it is killed then). A failing program is not an error here: see
+// could not be started, or ran longer than 10 s (it is killed then). A failing program is not an error here: see
 // `status`.
 base::Result<ProgramOutput> run_program(const std::vector<std::string>& arguments, std::string_view input = {});
 

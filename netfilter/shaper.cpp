@@ -20,12 +20,12 @@
 // Order. A filter that redirects comes last and goes first: a redirect to a link that is gone would drop packets.
 #include "netfilter/shaper.hpp"
 
-#include <net/if.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+
+#include "netfilter/netlink/links.hpp"
 
 namespace netfilter {
 namespace {
@@ -158,7 +158,7 @@ bool Shaper::begin() {
 bool Shaper::begin(Direction& direction, const char* name) {
   direction.plan = {};
   if (int error = control_->add_ifb(name)) return failed(std::string("link ") + name + " (ifb)", error);
-  direction.link = static_cast<int>(if_nametoindex(name));
+  direction.link = static_cast<int>(link_index(name));
   if (direction.which == ShapeDirection::down) has_fq_codel_ = control_->knows_root_qdisc(direction.link, "fq_codel");
   if (int error = control_->add_htb(direction.link)) return failed("qdisc htb", error);
   if (int error = sorter(direction).begin(*control_, false)) return failed("filter u32", error);
@@ -169,11 +169,10 @@ bool Shaper::begin(Direction& direction, const char* name) {
 
 bool Shaper::is_place_unchanged() const {
   for (const Direction& direction : directions_)
-    if (static_cast<int>(if_nametoindex(shape_links[static_cast<int>(direction.which)])) != direction.link)
-      return false;
+    if (static_cast<int>(link_index(shape_links[static_cast<int>(direction.which)])) != direction.link) return false;
   for (const std::string& name : interfaces_) {
     auto known = attached_.find(name);
-    int index = static_cast<int>(if_nametoindex(name.c_str()));
+    int index = static_cast<int>(link_index(name));
     if (index != (known == attached_.end() ? 0 : known->second.index)) return false;
   }
   return true;

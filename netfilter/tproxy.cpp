@@ -10,6 +10,7 @@
 //   router that listens there.
 #include "netfilter/tproxy.hpp"
 
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/random.h>
@@ -128,6 +129,7 @@ base::Result<UniqueFd> interface_listener(bool v6, std::uint16_t port, const std
   UniqueFd listener = tcp_socket(v6);
   if (!listener) return failed("socket");
   if (!set_option(listener, SOL_SOCKET, SO_REUSEADDR, 1)) return failed("SO_REUSEADDR");
+  if (!set_option(listener, SOL_SOCKET, SO_REUSEPORT, 1)) return failed("SO_REUSEPORT");  // a restart in place
   if (v6 && !set_option(listener, SOL_IPV6, IPV6_V6ONLY, 1)) return failed("IPV6_V6ONLY");
   if (!set_option(listener, SOL_TCP, TCP_NODELAY, 1)) return failed("TCP_NODELAY");
   if (setsockopt(listener.get(), SOL_SOCKET, SO_BINDTODEVICE, interface.c_str(),
@@ -138,6 +140,19 @@ base::Result<UniqueFd> interface_listener(bool v6, std::uint16_t port, const std
   if (bind(listener.get(), local.raw(), local.length) != 0) return failed("bind");
   if (listen(listener.get(), backlog) != 0) return failed("listen");
   return listener;
+}
+
+std::optional<ListensAt> listens_at(const UniqueFd& socket) {
+  int listens = 0;
+  socklen_t length = sizeof listens;
+  SocketAddress local{{}, sizeof(sockaddr_storage)};
+  if (getsockopt(socket.get(), SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) != 0 || listens == 0) return std::nullopt;
+  if (getsockname(socket.get(), local.raw(), &local.length) != 0) return std::nullopt;
+  auto endpoint = to_endpoint(local);
+  char interface[IFNAMSIZ] = {};
+  length = sizeof interface;
+  if (!endpoint || getsockopt(socket.get(), SOL_SOCKET, SO_BINDTODEVICE, interface, &length) != 0) return std::nullopt;
+  return ListensAt{endpoint->address.is_v6(), endpoint->port, interface};
 }
 
 Accepted accept_client(const UniqueFd& listener) {

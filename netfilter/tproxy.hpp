@@ -1,6 +1,7 @@
 // Sockets that stand in for other hosts (kernel Documentation/networking/tproxy.rst). Needs CAP_NET_ADMIN.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -18,6 +19,15 @@ base::Result<base::sys::UniqueFd> transparent_listener(bool v6, std::uint16_t po
 // The same without transparency, for what comes to this host itself by one interface, at any of its addresses.
 base::Result<base::sys::UniqueFd> interface_listener(bool v6, std::uint16_t port, const std::string& interface,
                                                      int backlog);
+
+// What a listening socket of either kind listens at. Nothing for any other descriptor.
+struct ListensAt {
+  bool v6 = false;
+  std::uint16_t port = 0;
+  std::string interface;  // empty: a transparent one
+  auto operator<=>(const ListensAt&) const = default;
+};
+std::optional<ListensAt> listens_at(const base::sys::UniqueFd& socket);
 
 // The next connection, non-blocking; without a socket errno says why.
 struct Accepted {

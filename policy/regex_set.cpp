@@ -47,18 +47,17 @@ base::Result<RegexSet> RegexSet::compile(const std::vector<std::string>& pattern
 bool RegexSet::matches(std::string_view text) const {
   if (!compiled_) return false;
   RE2::Set::ErrorInfo error{};
-  re2::StringPiece piece(text.data(), text.size());
-  if (compiled_->together.Match(piece, nullptr, &error)) return true;
+  if (compiled_->together.Match(text, nullptr, &error)) return true;
   if (error.kind == RE2::Set::kNoError) return false;
   return std::any_of(compiled_->single.begin(), compiled_->single.end(),
-                     [&](const auto& pattern) { return RE2::PartialMatch(piece, *pattern); });
+                     [&](const auto& pattern) { return RE2::PartialMatch(text, *pattern); });
 }
 
 std::vector<std::string> RegexSet::matching(std::string_view text) const {
   std::vector<std::string> found;
   if (!compiled_) return found;
   for (const auto& pattern : compiled_->single)
-    if (RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), *pattern)) found.push_back(pattern->pattern());
+    if (RE2::PartialMatch(text, *pattern)) found.push_back(pattern->pattern());
   return found;
 }
 

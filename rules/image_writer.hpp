@@ -7,6 +7,7 @@
 // the filter is built.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -70,6 +71,13 @@ class ImageWriter {
   base::Result<std::vector<std::uint8_t>> finish(const Sink& source_map) &&;
 
  private:
+  // libstdc++ 12's own order of vectors compares half of two-byte elements on big-endian machines (its <=> gives memcmp the number
+  // of elements for that of bytes).
+  struct ByElements {
+    bool operator()(const std::vector<std::uint16_t>& a, const std::vector<std::uint16_t>& b) const {
+      return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end());
+    }
+  };
   using SetId = std::uint32_t;
   struct Tag {
     std::string name;
@@ -130,10 +138,10 @@ class ImageWriter {
   std::vector<Tag> tags_;
   std::map<std::string, policy::TagId> tag_by_name_;
   std::vector<Source> sources_;
-  std::map<std::vector<std::uint16_t>, std::uint32_t> tag_sets_;
+  std::map<std::vector<std::uint16_t>, std::uint32_t, ByElements> tag_sets_;
   std::map<std::array<std::uint32_t, 4>, Class> classes_;  // by list, strength, rule, tag set
   std::vector<policy::image::ClassRecord> class_records_;
-  std::map<std::vector<Class>, SetId> sets_;
+  std::map<std::vector<Class>, SetId, ByElements> sets_;
   std::map<std::pair<SetId, SetId>, std::uint32_t> pairs_;
   std::map<std::vector<std::pair<Class, Scope>>, std::uint32_t> pairs_by_entries_;
   std::vector<std::vector<policy::image::OriginRecord>> chunks_;  // while entries come

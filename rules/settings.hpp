@@ -33,6 +33,7 @@ struct Settings {
   struct Daemon {
     unsigned workers = 0;  // 0 = one a core
     std::string user = "sluice";
+    std::chrono::seconds drain{60};  // how long proxied connections may go on after a restart in place
     bool operator==(const Daemon&) const = default;
   } daemon;
   struct Log {
@@ -59,6 +60,7 @@ struct Settings {
   } tls_intercept;
   struct Portal {  // the gateway's own page on its LAN addresses; 0: not there
     std::uint16_t http = 80, https = 8443;
+    bool is_asked_for = false;  // `http` is written: it is there whatever the policy says
     bool operator==(const Portal&) const = default;
   } portal;
   struct Identity {

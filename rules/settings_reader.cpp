@@ -184,6 +184,7 @@ void read_daemon(TableReader& reader, Settings::Daemon& out, Diagnostics& diagno
     else
       out.user = user->value;
   }
+  read_duration(reader, "drain", 0s, std::chrono::days(1), out.drain, diagnostics);
 }
 
 void read_log(TableReader& reader, Settings::Log& out, Diagnostics& diagnostics) {
@@ -230,7 +231,10 @@ void read_tls_intercept(TableReader& reader, Settings::TlsIntercept& out, Diagno
 }
 
 void read_portal(TableReader& reader, Settings::Portal& out, Diagnostics&) {
-  out.http = static_cast<std::uint16_t>(reader.integer("http", 0, 65535).value_or(out.http));
+  if (auto http = reader.integer("http", 0, 65535)) {
+    out.http = static_cast<std::uint16_t>(*http);
+    out.is_asked_for = *http != 0;
+  }
   out.https = static_cast<std::uint16_t>(reader.integer("https", 0, 65535).value_or(out.https));
 }
 

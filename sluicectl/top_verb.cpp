@@ -17,6 +17,7 @@
 #include <cstdio>
 
 #include "base/sys/unique_fd.hpp"
+#include "base/sys/write_all.hpp"
 #include "control/client.hpp"
 #include "control/terminal_text.hpp"
 #include "control/top_table.hpp"
@@ -34,12 +35,8 @@ constexpr auto period = 2s;
 constexpr int live_patience_s = 2;  // keys wait while the daemon is asked
 constexpr std::size_t unknown_columns = 120;
 
-void write_all(std::string_view text) {
-  while (!text.empty()) {
-    ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());
-    if (written < 0 && errno != EINTR) return;
-    if (written > 0) text.remove_prefix(static_cast<std::size_t>(written));
-  }
+void print_all(std::string_view text) {
+  (void)base::sys::write_all(STDOUT_FILENO, text);
 }
 
 // The window's size; rows 0: not known.
@@ -64,10 +61,10 @@ class Screen {
     raw.c_cc[VMIN] = 0;
     raw.c_cc[VTIME] = 0;
     if (has_keys_) tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
-    write_all("\033[?1049h\033[?25l\033[?7l");
+    print_all("\033[?1049h\033[?25l\033[?7l");
   }
   void leave() {
-    write_all("\033[?7h\033[?25h\033[?1049l");
+    print_all("\033[?7h\033[?25h\033[?1049l");
     if (has_keys_) tcsetattr(STDIN_FILENO, TCSADRAIN, &before_);
   }
 
@@ -157,7 +154,7 @@ class Live {
                                        : lines[i] + "\033[K\n";
     frame += "\033[J\033[" + std::to_string(height) + ";1H" +
              control::plain("q quit  sort by: r rate  u up  d down  t total", view.columns);
-    write_all(frame);
+    print_all(frame);
   }
 
   const Arguments& arguments_;

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <thread>
 
 #include "control/client.hpp"
 #include "control/explain.hpp"
@@ -21,6 +22,7 @@
 #include "sluicectl/list_verbs.hpp"
 #include "sluicectl/replay_verb.hpp"
 #include "sluicectl/top_verb.hpp"
+#include "sluicectl/uci_verb.hpp"
 #include "sluicectl/usage_verbs.hpp"
 
 namespace sluicectl {
@@ -30,6 +32,7 @@ using control::Json;
 using control::Reply;
 
 constexpr int reload_patience_s = 330;  // lists are compiled first
+constexpr int restart_patience_s = 30;
 
 // --- with the files alone
 
@@ -100,6 +103,37 @@ int simple(const Arguments& arguments, const char* verb, int patience_s) {
 int reload(const Arguments& arguments) {
   return simple(arguments, "reload", reload_patience_s);
 }
+// The daemon answers, goes on as its successor, and is asked until that judges.
+int restart(const Arguments& arguments) {
+  if (!arguments.operands.empty()) return usage_error("restart takes no operands");
+  std::string socket = arguments.run + "/control.sock";
+  auto ask = [&](const char* verb, int patience_s) {  // another restart may be under way just now
+    auto reply = control::ask(socket, {verb, {}}, patience_s);
+    for (int attempt = 0; !reply && attempt < 5; ++attempt) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      reply = control::ask(socket, {verb, {}}, patience_s);
+    }
+    return reply;
+  };
+  auto before = ask("status", answer_patience_s);
+  auto begun = before ? ask("restart", reload_patience_s) : before;
+  if (!begun) {
+    std::fprintf(stderr, "sluicectl: %s\n", begun.error().message.c_str());
+    return exit_unreachable;
+  }
+  if (begun->exit != exit_ok) return print(arguments, *begun);
+  for (int attempt = 0; attempt < restart_patience_s * 10; ++attempt) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    auto reply = control::ask(socket, {"status", {}}, answer_patience_s);
+    if (!reply || reply->exit != exit_ok) continue;
+    if (before && before->data.value("gateway_pid", 0) == reply->data.value("gateway_pid", 0)) continue;
+    reply->text = begun->text + "restarted: sluice " + reply->data.value("version", "") + ", policy " +
+                  reply->data.value("policy", "") + "\n";
+    return print(arguments, *reply);
+  }
+  std::fputs("sluicectl: no answer since the restart; the log tells why\n", stderr);
+  return exit_unreachable;
+}
 int status(const Arguments& arguments) {
   return simple(arguments, "status", answer_patience_s);
 }
@@ -116,6 +150,7 @@ int down(const Arguments& arguments) {
     std::fprintf(stderr, "sluicectl: %s; only root can remove the rules without it\n", reply.error().message.c_str());
     return exit_unreachable;
   }
+  unlink((arguments.run + "/ruleset.nft").c_str());  // a firewall that loads anew must not bring it back
   auto removed = netfilter::remove_all();
   auto routes = netfilter::remove_policy_route();
   auto shapes = netfilter::remove_shapes();
@@ -145,7 +180,9 @@ const std::vector<Verb> verbs = {
     {"usage", "[--by WHAT] [--since T] [--csv] ...", "who used how much, on what, when", usage},
     {"person", "export|erase NAME", "all that is kept about somebody, or its removal", person},
     {"replay", "FILE.pcap | --log ACCESS.jsonl", "what a capture or past requests would meet", replay},
+    {"uci2toml", "[FILE] --output DIR ...", "OpenWrt's configuration as sluice.toml and policy.toml", uci2toml},
     {"reload", "", "the new files go live, or nothing changes", reload},
+    {"restart", "", "in place, without a gap: for a new version and for keys that need it", restart},
     {"clients", "", "who is there, how we know, and by which addresses", clients},
     {"login", "--client ADDRESS --user NAME [--role R] [--for 8h]", "a person is behind an address from now on", login},
     {"logout", "--client ADDRESS | --user NAME", "and is not any more", logout},

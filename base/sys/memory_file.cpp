@@ -3,11 +3,14 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <string>
 #include <utility>
+
+#include "base/sys/write_all.hpp"
 
 namespace base::sys {
 namespace {
@@ -21,15 +24,27 @@ Error failed(const char* call) {
 Result<UniqueFd> make_memory_file(const char* name, Bytes content) {
   UniqueFd file(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file) return failed("memfd_create");
-  while (!content.empty()) {
-    ssize_t written = ::write(file.get(), content.data(), content.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return failed("write to memfd");
-    content = content.subspan(static_cast<std::size_t>(written));
-  }
+  if (!write_all(file.get(), as_text(content))) return failed("write to memfd");
   if (fcntl(file.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
     return failed("F_ADD_SEALS");
   return file;
+}
+
+Result<UniqueFd> copy_to_memory(const char* name, int file) {
+  struct stat status;
+  if (fstat(file, &status) != 0) return failed("fstat");
+  UniqueFd copy(memfd_create(name, MFD_CLOEXEC));
+  if (!copy || ftruncate(copy.get(), status.st_size) != 0) return failed("memfd");
+  char buffer[4096];
+  for (off_t at = 0; (at = lseek(file, at, SEEK_DATA)) >= 0;) {
+    ssize_t got = ::pread(file, buffer, sizeof buffer, at);
+    if (got < 0 && errno == EINTR) continue;
+    if (got == 0) break;
+    if (got < 0 || ::pwrite(copy.get(), buffer, static_cast<std::size_t>(got), at) != got)
+      return failed("copy to memfd");
+    at += got;
+  }
+  return copy;
 }
 
 Result<MappedFile> MappedFile::map(int fd) {

@@ -14,6 +14,9 @@ namespace base::sys {
 // errors.
 Result<UniqueFd> make_memory_file(const char* name, Bytes content);
 
+// A writable, unsealed memfd with what `file` holds; its holes stay holes.
+Result<UniqueFd> copy_to_memory(const char* name, int file);
+
 // A read-only mapping of a whole file; unmapped when it goes. The file may be closed after map().
 class MappedFile {
  public:

@@ -9,6 +9,14 @@
 #include "proto/tls/client_hello.hpp"
 
 namespace flow {
+namespace {
+
+bool waits_for_form(const proto::http::RequestHead& head, const Received& event) {
+  bool has_length = head.body.kind == proto::http::Framing::Kind::length && head.body.length <= largest_form;
+  return has_length && event.unconsumed.size() - head.length < head.body.length && !event.ended;
+}
+
+}  // namespace
 
 Next Portal::begin(Flow& flow) {
   bool tls = flow.opening().portal == Opening::Portal::https;
@@ -25,10 +33,12 @@ Next Portal::on(Flow& flow, const Received& event) {
   const auto* head = std::get_if<proto::http::RequestHead>(&parsed);
   Answer answer = error_answer(400, "This is no request.");
   if (head != nullptr) {
+    if (waits_for_form(*head, event)) return stay();
     bool is_check = inside_tls_ && head->target.substr(0, head->target.find('?')) == portal_check_path;
     if (is_check && flow.enrolment() != nullptr) flow.enrolment()->passed_check(flow.opening().client, flow.now());
-    answer = portal_answer({flow.enrolment(), flow.opening().client, head->method, head->target, head->user_agent,
-                            head->authority, flow.opening().portal_check_port});
+    answer = portal_answer({flow.enrolment(), flow.gatekeeper(), flow.snapshot(), flow.opening().client, flow.now(),
+                            head->method, head->target, head->user_agent, head->authority,
+                            base::as_text(event.unconsumed.subspan(head->length)), flow.opening().portal_check_port});
   }
   flow.out.consume(Side::client, event.unconsumed.size());
   flow.out.send(Side::client, to_http1(answer, head != nullptr ? head->method : "GET"));

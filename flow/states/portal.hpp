@@ -1,5 +1,6 @@
-// Portal: the gateway's own page on its LAN address, where a device gets the CA's certificate, is told how to install it, and
-// finds out whether it trusts it already. Plain HTTP; and over TLS one picture, which only a device that trusts the CA can
+// Portal: the gateway's own page on its LAN address. It tells what was refused where no page could be shown, and takes the click or
+// the code that lets a person past it; there a device gets the CA's certificate, is told how to install it, and finds out whether it
+// trusts it already. Plain HTTP; and over TLS one picture, which only a device that trusts the CA can
 // load: that is the check, and what enrols it.
 //
 // There is no origin and nothing to be judged; one request a connection.

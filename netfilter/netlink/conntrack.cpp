@@ -14,10 +14,12 @@
 #include "netfilter/netlink/conntrack.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -308,6 +310,12 @@ int Conntrack::exchange(const void* requests, std::size_t size, const std::funct
          answer = mnl_nlmsg_next(answer, &left))
       each(*answer);
   }
+}
+
+bool tells_beginnings() {
+  base::sys::UniqueFd file(::open("/proc/sys/net/netfilter/nf_conntrack_timestamp", O_RDONLY | O_CLOEXEC));
+  char value = '0';
+  return file && ::read(file.get(), &value, 1) == 1 && value != '0';
 }
 
 std::optional<ConntrackEntry> parse_any_conntrack(const nlmsghdr& message) {

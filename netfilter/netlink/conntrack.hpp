@@ -77,6 +77,9 @@ class ConntrackEvents {
   base::sys::UniqueFd socket_;
 };
 
+// Whether entries that are made now tell when they began (nf_conntrack_timestamp).
+bool tells_beginnings();
+
 // One ctnetlink message, a beginning, a change or an end; nullopt: something that identifies it is missing or misshapen.
 std::optional<ConntrackEntry> parse_any_conntrack(const nlmsghdr& message);
 // The same of TCP and UDP only, and not of ends.

@@ -81,17 +81,34 @@ std::optional<Link> read_link(const nlmsghdr& message) {
   return counted && !link.name.empty() ? std::optional(std::move(found)) : std::nullopt;
 }
 
+int ask(unsigned long question, ifreq& request) {
+  base::sys::UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  return socket ? ioctl(socket.get(), question, &request) : -1;
+}
+
 // Whether a virtual pair passes bunches on whole: its TCP segmentation offload (ethtool).
 bool offloads_segmentation(const std::string& name) {
-  base::sys::UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ethtool_value value{.cmd = ETHTOOL_GTSO, .data = 0};
   ifreq request{};
   name.copy(request.ifr_name, sizeof request.ifr_name - 1);
   request.ifr_data = reinterpret_cast<char*>(&value);
-  return socket && ioctl(socket.get(), SIOCETHTOOL, &request) == 0 && value.data != 0;
+  return ask(SIOCETHTOOL, request) == 0 && value.data != 0;
 }
 
 }  // namespace
+
+unsigned link_index(const std::string& name) {
+  ifreq request{};
+  name.copy(request.ifr_name, sizeof request.ifr_name - 1);
+  return ask(SIOCGIFINDEX, request) == 0 ? static_cast<unsigned>(request.ifr_ifindex) : 0;
+}
+
+std::string link_name(unsigned index) {
+  ifreq request{};
+  request.ifr_ifindex = static_cast<int>(index);
+  if (ask(SIOCGIFNAME, request) != 0) return {};
+  return {request.ifr_name, strnlen(request.ifr_name, sizeof request.ifr_name)};
+}
 
 base::Result<std::vector<LinkCounters>> link_counters(const std::vector<std::string>& names) {
   base::Result<NetlinkSocket> socket = NetlinkSocket::open(NETLINK_ROUTE);

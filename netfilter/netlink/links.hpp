@@ -26,6 +26,11 @@ struct LinkCounters {
 // Of the interfaces that are named; one that is not there is left out.
 base::Result<std::vector<LinkCounters>> link_counters(const std::vector<std::string>& names);
 
+// if_nametoindex and if_indextoname by an inet socket: libc takes a unix one, which a confined role has none of. 0 and "":
+// there is none.
+unsigned link_index(const std::string& name);
+std::string link_name(unsigned index);
+
 // Every address of this host, both families.
 base::Result<std::vector<base::IpAddress>> own_addresses();
 

@@ -63,16 +63,6 @@ std::optional<std::vector<std::uint8_t>> parse_hex(std::string_view text) {
   return bytes;
 }
 
-std::string hex_of(const std::vector<std::uint8_t>& bytes) {
-  constexpr char digits[] = "0123456789abcdef";
-  std::string text;
-  for (std::uint8_t byte : bytes) {
-    text += digits[byte >> 4];
-    text += digits[byte & 15];
-  }
-  return text;
-}
-
 std::optional<base::MacAddress> mac_at(const std::vector<std::uint8_t>& bytes, std::size_t at) {
   base::MacAddress mac;
   if (bytes.size() != at + mac.bytes.size()) return std::nullopt;
@@ -178,7 +168,7 @@ class Reader {
     if (address->is_v6()) {
       if (auto duid = parse_hex(words[4])) {
         lease.mac = mac_of_duid(*duid);
-        lease.duid = hex_of(*duid);
+        lease.duid = base::to_hex(*duid);
       } else if (words[4] != "*") {
         return false;
       }
@@ -212,7 +202,7 @@ class Reader {
       if (!address || address->is_v4() != is_v4) return false;
       std::string_view length = slash == words[i].npos ? "" : words[i].substr(slash + 1);
       if (length != (is_v4 ? "32" : "128")) continue;
-      keep({*address, mac, host == "-" ? "" : fit_hostname(host), expires, id ? hex_of(*id) : ""});
+      keep({*address, mac, host == "-" ? "" : fit_hostname(host), expires, id ? base::to_hex(*id) : ""});
     }
     return true;
   }
@@ -340,7 +330,7 @@ class Reader {
     auto duid = address->is_v6() ? parse_hex(field("duid").value_or("")) : std::nullopt;
     if (address->is_v6() && (!duid || duid->empty())) return false;
     if (duid) {
-      lease.duid = hex_of(*duid);
+      lease.duid = base::to_hex(*duid);
       lease.mac = mac_of_duid(*duid);
     }
     if (auto mac = parse_mac(field("hwaddr").value_or(""))) lease.mac = mac;

@@ -73,13 +73,7 @@ bool is_a_clients(const base::IpAddress& address) {
 // Ids are compared, and shown: what is not printable is shown in hex.
 std::string id_text(base::Bytes value) {
   if (base::is_printable_utf8(base::as_text(value))) return std::string(base::as_text(value));
-  constexpr char digits[] = "0123456789abcdef";
-  std::string text = "0x";
-  for (std::uint8_t byte : value) {
-    text += digits[byte >> 4];
-    text += digits[byte & 15];
-  }
-  return text;
+  return "0x" + base::to_hex(value);
 }
 
 Status status_of(std::uint32_t type) {

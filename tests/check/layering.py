@@ -22,10 +22,18 @@ MAY_USE = {
     "rules": {"base", "proto", "policy", "rules"},
     "control": {"base", "base/sys", "proto", "policy", "control"},
     "replay": {"base", "proto", "policy", "flow", "replay"},
-    "daemon": {"base", "base/sys", "proto", "policy", "netfilter", "flow", "rules", "control",
-               "tls-intercept", "accounting", "daemon"},
+    # What roles share, then each role: none includes another's. What a process may reach is decided in sandbox.hpp.
+    "daemon": {"base", "base/sys", "proto", "policy", "netfilter", "rules", "control", "accounting", "daemon"},
+    "daemon/supervisor": {"base", "base/sys", "policy", "netfilter", "rules", "control", "tls-intercept", "daemon",
+                          "daemon/supervisor"},
+    "daemon/gateway": {"base", "base/sys", "proto", "policy", "netfilter", "flow", "rules", "control", "tls-intercept",
+                       "accounting", "daemon", "daemon/gateway"},
+    "daemon/keeper": {"base", "base/sys", "policy", "rules", "control", "accounting", "daemon", "daemon/keeper"},
+    "daemon/helper": {"base", "base/sys", "proto", "policy", "rules", "control", "daemon", "daemon/helper"},
+    "daemon/signer": {"base", "tls-intercept", "daemon", "daemon/signer"},
     "sluicectl": {"base", "base/sys", "proto", "policy", "netfilter", "rules", "control", "tls-intercept",
                   "replay", "sluicectl"},
+    "programs": {"daemon", "sluicectl"},
 }
 # What a folder must not pull in whatever it does: they triple a router's program, or hide cost and effects.
 NOWHERE = {"iostream", "regex", "locale", "sstream", "fstream"}

@@ -10,8 +10,21 @@ from sluice import SLUICED, Sluice
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "unsanitized: of the memory or the system calls that sanitizers add to")
+    config.addinivalue_line("markers", "slow: takes minutes, and is left out by ./dev netns (-m 'not slow')")
     if os.geteuid() != 0:
         pytest.exit("the namespace tests make network namespaces: run them as root", returncode=2)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """What the daemons of a test that fails have said stands in its report: it may not fail a second time."""
+    report = (yield).get_result()
+    if not report.failed:
+        return
+    for sluice in getattr(item.funcargs.get("lab"), "sluices", []):
+        report.sections.append((f"{sluice.directory.name} said", "\n".join(sluice.log_text.splitlines()[-40:])))
+        report.sections.append(("and logged", "\n".join(map(str, sluice.access()[-20:]))))
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

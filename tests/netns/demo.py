@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import html
 import os
 import re
 import shutil
@@ -56,6 +57,11 @@ to = ["url:files.test/films/"]
 action = "block"
 
 [[rule]]
+name = "think twice"
+to = ["host:warned.test"]
+action = "warn"
+
+[[rule]]
 name = "not during the lesson"
 from = ["pupils"]
 to = ["host:www.allowed.test"]
@@ -70,6 +76,10 @@ PICTURE = """\
 """
 
 ALLOWED, BLOCKED = "allowed", "blocked"
+
+
+WARNED = "https://warned.test/"
+PAGE = "http://10.20.0.1/"
 
 
 def paint(code: str, text: str) -> str:
@@ -104,7 +114,8 @@ class Demo:
         self.wrong += not good
         say("   " + (paint("32", "✓ ") if good else paint("1;31", "✗ ")) + text)
 
-    def curl(self, who: str, family: str, url: str, expected: str, rule: str | None = None, seen: bool = False):
+    def curl(self, who: str, family: str, url: str, expected: str, rule: str | None = None, seen: bool = False,
+             action: str | None = None):
         """One real curl: the command as one would type it, what came back, and sluice's reason from its log."""
         host = getattr(self.lab, who)
         already = len(self.sluice.access())
@@ -121,7 +132,7 @@ class Demo:
         record = self._record(already, host[family])
         why = f"rule \"{record['rule']}\"" if record.get("rule") else record.get("reason", "?")
         good = outcome == expected and record.get("rule") == rule and record.get("action") == \
-            {ALLOWED: "allow", BLOCKED: "block"}[expected]
+            (action or {ALLOWED: "allow", BLOCKED: "block"}[expected])
         self.check(good, f"{who}$ curl -{family[1]} {url}")
         say(f"       {answer}")
         say(dim(f"       {record.get('action', 'nothing in the log')}: {why}   (decision {record.get('id', '-')})"))
@@ -186,6 +197,20 @@ def play(demo: Demo, lesson_ends: datetime.datetime):
     demo.check(done.returncode == 1 and "no games" in done.stdout, f"gateway$ sluicectl {' '.join(command)}")
     say(textwrap.indent(done.stdout.rstrip() or done.stderr.rstrip(), "       "))
     say(dim(f"       exit code {done.returncode} (1: blocked)"))
+
+    scene("HTTPS that is not decrypted can show no page: the gateway's own tells what was refused, and takes the click")
+    curl("alice", "v4", WARNED, BLOCKED, "think twice", action="warn")
+    page = demo.lab.alice.run("curl", "-sS", "--max-time", "8", PAGE).stdout
+    refused = re.findall(r"<li><b>(.*?)</b>.*?Blocked by the rule &#39;(.*?)&#39;", page)
+    demo.check(refused == [("warned.test", "think twice"), ("www.blocked.test", "no games")], f"alice$ curl {PAGE}")
+    for name, rule in refused:
+        say(f"       {name}: blocked by the rule '{rule}'")
+    form = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page)
+    fields = [part for key, value in form for part in ("--data-urlencode", f"{key}={html.unescape(value)}")]
+    clicked = demo.lab.alice.run("curl", "-sS", "--max-time", "8", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", *fields,
+                                 f"{PAGE}.well-known/sluice/proceed").stdout
+    demo.check(clicked == f"303 {WARNED}", "alice clicks \"Go on\" there")
+    curl("alice", "v4", WARNED, ALLOWED, "think twice")
 
     scene("A schedule: bob's tablet is known by its MAC address, and a lesson is on")
     curl("alice", "v4", "https://www.allowed.test/", ALLOWED)

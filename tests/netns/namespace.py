@@ -32,8 +32,12 @@ def family_of(address: str) -> int:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
+PATIENCE = 3  # whoever runs tests has a busy machine, or sanitizers in the daemon: a wait may take this many times as long
+
+
 def wait_until(condition, timeout: float, what: str, pause: float = 0.05):
     """Polls until `condition` gives something true, and returns that. Fails loudly: a test never waits for ever."""
+    timeout *= PATIENCE
     deadline = time.monotonic() + timeout
     while True:
         value = condition()

@@ -16,7 +16,7 @@ from pathlib import Path
 from namespace import Namespace, scratch_directory, wait_until
 
 NAMES = ["www.allowed.test", "allowed.test", "www.blocked.test", "blocked.test", "arcade.test", "www.arcade.test",
-         "files.test", "ws.test", "notblocked.test", "inner.test"]
+         "files.test", "ws.test", "notblocked.test", "inner.test", "warned.test"]
 BIG = 1 << 30  # bytes behind /big
 
 

@@ -39,6 +39,11 @@ name = "no films"
 to = ["url:files.test/films/"]
 action = "block"
 """
+# Started as a service manager does that gives it a user of its own and no more capabilities than it needs.
+UNPRIVILEGED = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs",
+                "--bounding-set=-all,+net_admin,+net_raw,+net_bind_service",
+                "--inh-caps=-all,+net_admin,+net_raw,+net_bind_service",
+                "--ambient-caps=-all,+net_admin,+net_raw,+net_bind_service"]
 LISTS = {"bad.txt": "# what the tests block\nblocked.test\n"}
 
 
@@ -51,8 +56,10 @@ def toml(sections: dict[str, dict]) -> str:
 class Sluice:
     """sluiced in the gateway of `lab`. Keyword arguments are sections of sluice.toml: network={"firewall": ...}."""
 
-    def __init__(self, lab, policy: str = POLICY, *, lists: dict[str, str] | None = None, start=True, **sections):
+    def __init__(self, lab, policy: str = POLICY, *, lists: dict[str, str] | None = None, start=True, root=True,
+                 **sections):
         self.lab = lab
+        self.root = root
         self.directory = Path(tempfile.mkdtemp(prefix="sluice-", dir=lab.directory))
         self.directory.chmod(0o755)
         self.config = self.directory / "config"
@@ -83,6 +90,12 @@ class Sluice:
             if ("inspect" in policy or "https" in policy) and not self.ca_pem.exists():
                 self.make_ca()
         (self.config / "sluice.toml").write_text(toml(self.sections))
+
+    def give_away(self):
+        """What the daemon writes belongs to its user, as a service manager arranges it."""
+        for folder in ("state", "run"):
+            for path in (self.directory / folder, *(self.directory / folder).rglob("*")):
+                shutil.chown(path, "nobody", "nogroup")
 
     def make_ca(self, *arguments: str):
         """As an admin does; origins are verified against the lab's own authority."""
@@ -120,6 +133,12 @@ class Sluice:
         """The kind of Reply that a refused hello gets."""
         return "alert" if self.lane == "proxy" else "reset"
 
+    def kernel_rules(self, family: str) -> str:
+        """What the kernel has of ours: of the table that is told last."""
+        save = {"v4": ["iptables-save"], "v6": ["ip6tables-save"]}[family] + ["-t", "mangle"]
+        nft = ["nft", "list", "table", "inet", "sluice"]
+        return self.lab.gateway.run(*(nft if self.sections["network"]["firewall"] == "nftables" else save)).stdout
+
     def counted(self) -> int:
         """What counts against the limits: proxied connections, and the kernel lane's while they are undecided."""
         return self._count("undecided")
@@ -139,11 +158,18 @@ class Sluice:
         return [SLUICED, "--config", str(self.config), "--state", str(self.directory / "state"),
                 "--run", str(self.directory / "run"), *arguments]
 
-    def start(self, timeout: float = 10, descriptors: int | None = None):
-        """Starts the daemon, with a hard limit of open files if `descriptors` says so."""
+    def launch(self, descriptors: int | None = None, by: list[str] | None = None):
+        """Starts the daemon, by a command that becomes it (faults.py), and waits for nothing."""
         limited = ["prlimit", f"--nofile={descriptors}:{descriptors}"] if descriptors else []
+        if not self.root:
+            self.give_away()
+            limited += UNPRIVILEGED
         with open(self.directory / "stderr", "ab") as stderr:
-            self.process = self.lab.gateway.popen(*limited, *self.command(), stderr=stderr, stdout=stderr)
+            self.process = self.lab.gateway.popen(*limited, *(by or []), *self.command(), stderr=stderr, stdout=stderr)
+
+    def start(self, timeout: float = 10, descriptors: int | None = None, by: list[str] | None = None):
+        """Starts the daemon, with a hard limit of open files if `descriptors` says so."""
+        self.launch(descriptors, by)
         try:
             wait_until(self._ready, timeout, "sluiced is ready")
         except AssertionError as error:

@@ -210,6 +210,22 @@ def test_bytes_are_told_by_what_they_were_for(wide):
         assert usage(sluice, "group")["people"]["bytes"] > 6e6
 
 
+def test_what_has_ended_before_the_start_is_nobodys(wide):
+    """Its time is up, and the kernel has not yet looked: the first reading makes it look, and tell of the end."""
+    counted = {f"net__netfilter__nf_conntrack_{each}": 1 for each in ("acct", "events", "timestamp")}  # by an earlier life
+    wide.gateway.sysctl(**counted, net__netfilter__nf_conntrack_udp_timeout=1)
+    for _ in range(40):  # a dump clears away eight at the most
+        with wide.a1.namespace.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(2)
+            sock.sendto(b"x" * 1200, (wide.peer["v4"], UDP_PORT))
+            sock.recv(2048)
+    time.sleep(1.5)
+    wide.gateway.sysctl(net__netfilter__nf_conntrack_udp_timeout=30)
+    with counting(wide) as sluice:
+        settled(sluice)
+        assert f"udp/{UDP_PORT}" not in usage(sluice, "host")
+
+
 def test_another_reader_of_conntrack_is_undisturbed(wide):
     """nlbwmon and its kin zero the counters; we never do, and what others see only grows."""
     with counting(wide) as sluice:

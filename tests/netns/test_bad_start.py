@@ -96,3 +96,20 @@ def test_a_full_disk_costs_log_lines_only(lab, fresh):
     finally:
         sluice.close()
         subprocess.run(["umount", "-l", log], check=False)
+
+
+def test_a_boot_with_an_error_in_the_files_refuses_who_was_closed(lab, fresh):
+    """An admin's slip must not open at the next boot what was closed before."""
+    sluice = fresh(POLICY)
+    sluice.stop()
+    lab.gateway.run("nft", "flush", "ruleset")
+    assert fetch(lab.bob, lab.origin["v4"], "http://www.allowed.test/").allowed  # as after a reboot, before anything
+    (sluice.config / "policy.toml").write_text("nonsense = [\n")
+    done = sluice.boot()
+    assert done.returncode == 2 and "policy.toml:" in done.stderr and "in force last" in done.stderr
+    for family in ("v4", "v6"):
+        assert fetch(lab.bob, lab.origin[family], "http://www.allowed.test/").refused
+        assert fetch(lab.alice, lab.origin[family], "http://www.allowed.test/").allowed
+    sluice.write(POLICY)
+    sluice.start()
+    assert fetch(lab.bob, lab.origin["v4"], "http://www.allowed.test/").allowed

@@ -161,6 +161,7 @@ def test_a_bad_network_teaches_nothing(fresh, lab):
     assert "sluice local CA" in curl(sluice, lab.alice, "https://ws.test/").issuer
 
 
+@pytest.mark.unsanitized
 def test_clients_that_reject_in_a_loop_leak_nothing(fresh, lab):
     sluice = fresh(EAGER)
     pid = sluice.role("gateway")
@@ -206,6 +207,11 @@ def test_the_signer_can_do_nothing_else(fresh, lab):
     assert re.search(r"NoNewPrivs:\s+1", status) and not re.search(r"Uid:\s+0\s", status)
     links = [os.readlink(f"/proc/{sluice.role('signer')}/fd/{fd}") for fd in os.listdir(f"/proc/{sluice.role('signer')}/fd")]
     assert not [link for link in links if link.startswith("/") and "stderr" not in link and link != "/dev/null"], links
+
+
+@pytest.mark.unsanitized  # 20 TiB of it
+def test_the_key_is_in_nobody_elses_memory(fresh, lab):
+    sluice = fresh(EAGER)
     for role in ("gateway", "keeper", "helper"):
         memory = _strings_of(sluice.role(role))
         assert sluice.ca_pem.with_suffix(".key").read_text().splitlines()[1] not in memory

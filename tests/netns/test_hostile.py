@@ -278,6 +278,7 @@ def held(lab, handler, port: int, first: bytes, count: int):
                 sock.close()
 
 
+@pytest.mark.unsanitized
 @in_lanes("judging,handler,port,first",
           ("nftables", flood, 443, b"\0"), ("nftables", deaf, 443, bytes(1_000_000)),
           ("nftables", flood_in_chunks, 80, get()), ("nftables", hold, 80, get() * 10_000),
@@ -418,6 +419,7 @@ def test_300_at_once_open_and_reset(judging, lab):
     wait_until(lambda: judging.open() == 0, GIVEN_BACK, "all given back")
 
 
+@pytest.mark.unsanitized
 @on_both_lanes
 def test_many_flows_leave_nothing_behind(judging, lab):
     pid = judging.role("gateway")

@@ -50,6 +50,7 @@ def big(lab) -> Path:
     return path
 
 
+@pytest.mark.unsanitized
 @pytest.mark.parametrize("kind", ["nftables", "proxy"])
 def test_a_hundred_swaps_under_load(lab, fresh, big, kind):
     """No connection is lost, no answer is wrong, and the memory of two swaps is that of a hundred."""

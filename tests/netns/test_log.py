@@ -36,6 +36,22 @@ def test_squid_log_format(lab, fresh):
     assert any("http://www.allowed.test/page" in line and "/200 " in line for line in lines)
 
 
+def mounted(sluice, setup: str):
+    """The daemon starts after `setup`, in a mount namespace of its own."""
+    plain = sluice.command
+    sluice.command = lambda *more: ["unshare", "-m", "sh", "-c", f'{setup} && exec "$@"', "sh", *plain(*more)]
+
+
+@contextlib.contextmanager
+def listening(path):
+    """A datagram socket that everybody may write to."""
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as listener:
+        listener.bind(str(path))
+        path.chmod(0o666)
+        listener.settimeout(10)
+        yield listener
+
+
 def test_syslog(lab, fresh):
     """One datagram a line to whoever listens at /dev/log, which is ours in a mount namespace of the daemon's own."""
     sluice = fresh(POLICY, start=False, log={"access": "syslog"})
@@ -45,13 +61,8 @@ def test_syslog(lab, fresh):
     for name in names:
         (there / name).touch()
     (there / "log").symlink_to(sluice.directory / "syslog.sock")
-    mounts = " && ".join([f"mount --bind /dev/{name} {there}/{name}" for name in names] + [f"mount --rbind {there} /dev"])
-    plain = sluice.command
-    sluice.command = lambda *more: ["unshare", "-m", "sh", "-c", f'{mounts} && exec "$@"', "sh", *plain(*more)]
-    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as syslogd:
-        syslogd.bind(str(sluice.directory / "syslog.sock"))
-        (sluice.directory / "syslog.sock").chmod(0o666)
-        syslogd.settimeout(5)
+    mounted(sluice, " && ".join([f"mount --bind /dev/{name} {there}/{name}" for name in names] + [f"mount --rbind {there} /dev"]))
+    with listening(sluice.directory / "syslog.sock") as syslogd:
         sluice.start()
         assert fetch(lab.alice, lab.origin["v6"], "http://arcade.test/").blocked
         datagram = syslogd.recv(65536).decode()
@@ -64,6 +75,31 @@ def test_syslog(lab, fresh):
     status = wait_until(lambda: (s := sluice.ctl_json("status"))["log_lines_lost"] and s, 5, "the loss is counted")
     assert status["log_lines_lost"] == 1 and "/dev/log" in status["log_trouble"]
     assert fetch(lab.alice, lab.origin["v6"], "http://www.allowed.test/").allowed
+
+
+def test_the_journal_has_each_field_of_a_line(lab, fresh):
+    """Under systemd. The journal is ours: in a mount namespace of the daemon's own, and standard error is said to be it."""
+    sluice = fresh(POLICY, start=False, log={"access": "syslog"})
+    there = sluice.directory / "run"
+    (there / "journal").mkdir()
+    (there / "journal" / "socket").symlink_to(sluice.directory / "journal.sock")
+    mounted(sluice, "mkdir -p /run/systemd && mount -t tmpfs none /run/systemd && "
+                    f"ln -s {there}/journal /run/systemd/journal && export JOURNAL_STREAM=$(stat -Lc %d:%i /proc/self/fd/2)")
+    with listening(sluice.directory / "journal.sock") as journald:
+        sluice.start()
+        assert fetch(lab.alice, lab.origin["v6"], "http://arcade.test/").blocked
+        while (entry := _entry(journald.recv(65536)))["SYSLOG_IDENTIFIER"] != "sluice":
+            assert entry["SYSLOG_IDENTIFIER"] == "sluiced" and entry["SLUICE_ROLE"]
+    record = json.loads(entry["MESSAGE"])
+    assert (entry["SLUICE_CLIENT"], entry["SLUICE_ACTION"], entry["SLUICE_RULE"], entry["SLUICE_NAME"]) == (
+        lab.alice["v6"], "block", "no games", "arcade.test")
+    assert entry["SLUICE_SPORT"] == str(record["sport"]) and entry["SLUICE_ID"] == record["id"]
+    assert not any(value.startswith("[") for value in entry.values())
+
+
+def _entry(datagram: bytes) -> dict:
+    """Of the journal's native protocol, for values without a newline."""
+    return dict(line.split("=", 1) for line in datagram.decode().splitlines())
 
 
 def _two_lines(path):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from backends import KINDS
-from client import fetch
+from client import fetch, hello_for
 from namespace import wait_until
 from test_devices import mac_of
 
@@ -52,13 +52,47 @@ def test_a_login_reaches_the_rules_of_the_kernel(lab, sluice, family):
     for each in ("v4", "v6"):
         fetch(lab.alice, lab.origin[each], "http://www.allowed.test/")
         wait_until(lambda: fetch(lab.alice, lab.origin[each], URL).allowed, 3, "ann is not looked at")
+        wait_until(lambda: lab.alice[each] in sluice.kernel_rules(each), 3, "the kernel is told")
+        assert fetch(lab.alice, lab.origin[each], URL).allowed
     assert fetch(lab.bob, lab.origin[family], URL).blocked
     known = client(sluice, lab.alice[family])
     assert (known["user"], known["group"], known["identity"]) == ("ann", "free", "login")
     assert known["mac"] == mac_of(lab.alice)
     assert sluice.ctl("logout", "--user", "ann").returncode == 0
     wait_until(lambda: fetch(lab.alice, lab.origin[family], URL).blocked, 3, "nobody is there any more")
+    assert lab.alice[family] not in sluice.kernel_rules(family)
     assert sluice.ctl("logout", "--user", "ann").returncode == 1
+
+
+WATCHED = """
+[group.watched]
+members = ["user:cid"]
+tls = "inspect"
+"""
+
+
+@pytest.mark.parametrize("kind", ["nftables", "iptables"])
+@pytest.mark.parametrize("user, blocked", [("ann", "answered"), ("cid", "reset")])
+def test_a_handshake_goes_on_while_its_client_becomes_somebody_else(lab, fresh, family, user, blocked, kind):
+    """In the middle of it the client's group is one whose TLS takes another way: off, or the proxy lane. The origin gets the
+    hello and the client its answer, or a refusal by the rules of the new group."""
+    sluice = fresh(POLICY + WATCHED, network=KINDS[kind])
+    fetch(lab.alice, lab.origin[family], "http://www.allowed.test/")
+    waiting = {name: lab.alice.connect(lab.origin[family], 443, timeout=5) for name in ("www.allowed.test", "www.blocked.test")}
+    halves = {name: hello_for(name) for name in waiting}
+    waiting["www.allowed.test"].sendall(halves["www.allowed.test"][:40])  # one says something before, the other nothing
+    halves["www.allowed.test"] = halves["www.allowed.test"][40:]
+    login(sluice, lab.alice, user, family=family)
+    wait_until(lambda: lab.alice[family] in sluice.kernel_rules(family), 5, "the kernel has been told")
+    answers = {}
+    for name, sock in waiting.items():
+        with sock:
+            sock.sendall(halves[name])
+            try:
+                answers[name] = "answered" if sock.recv(1) == b"\x16" else "alert"  # a TLS record of the handshake, or none
+            except ConnectionResetError:
+                answers[name] = "reset"
+    assert answers == {"www.allowed.test": "answered", "www.blocked.test": blocked}
 
 
 def test_a_role_is_enough(lab, sluice):

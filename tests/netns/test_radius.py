@@ -100,7 +100,7 @@ def test_the_answer_means_that_the_rules_know(lab, radius):
     radius()
     for _ in range(3):
         assert account(lab.inner, "Start", f"s{time.monotonic_ns()}", User_Name="alice", Framed_IP_Address=lab.alice["v4"])
-        deadline = time.monotonic() + 1  # running flows are judged anew within half a second
+        deadline = time.monotonic() + 5  # new ones are judged so at once, running ones within half a second
         while fetch(lab.alice, lab.origin["v4"], "http://files.test/").allowed:
             assert time.monotonic() < deadline
 
@@ -255,3 +255,32 @@ def test_a_secret_that_cannot_be_read_is_an_error_at_the_start(lab, radius, fres
     done = subprocess.run(["ip", "netns", "exec", lab.gateway.name, *sluice.command()], capture_output=True, text=True,
                           timeout=20, check=False)
     assert done.returncode == 2 and "/no/such/secret" in done.stderr
+
+
+@pytest.mark.parametrize("told_by", ["radius", "login"])
+def test_a_gateway_begins_with_all_that_is_known_of_people(lab, radius, told_by):
+    """After a crash nobody is judged as a stranger, not for a moment."""
+    sluice = radius()
+    sluice.reload(POLICY + '[group.default]\nif_down = "closed"\n')
+    alice, url = lab.alice, "http://files.test/"
+    if told_by == "radius":
+        assert account(lab.inner, "Start", User_Name="alice", Framed_IP_Address=alice["v4"])
+    else:
+        assert sluice.ctl("login", "--client", alice["v4"], "--user", "alice").returncode == 0
+    wait_until(lambda: fetch(alice, lab.origin["v4"], url).blocked, 5, "she is known")
+    for _ in range(4):
+        time.sleep(1)  # a restart soon after another is put off
+        sluice.signal("gateway", signal.SIGKILL)
+        wait_until(lambda: fetch(alice, lab.origin["v4"], url, timeout=1).kind == "refused", 5, "it is dead")
+        replies = []
+        wait_until(lambda: replies.append(fetch(alice, lab.origin["v4"], url, timeout=1)) or replies[-1].blocked, 10, "judged again", pause=0)
+        assert not [reply for reply in replies if reply.allowed]
+
+
+def test_a_gateway_does_not_wait_for_a_helper_that_hangs(lab, radius):
+    sluice = radius()
+    sluice.signal("helper", signal.SIGSTOP)
+    sluice.signal("gateway", signal.SIGKILL)
+    wait_until(lambda: "the helper does not answer" in sluice.log_text, 10, "it is said")
+    wait_until(lambda: fetch(lab.alice, lab.origin["v4"], "http://arcade.test/").allowed, 10, "it judges")
+    sluice.signal("helper", signal.SIGCONT)

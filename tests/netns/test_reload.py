@@ -69,8 +69,8 @@ def test_live_flows_are_judged_again(lab, fresh, family, kind):
         if sluice.lane == "kernel":
             assert is_reset_when_it_sends(hit[0], "www.allowed.test")
         else:
-            assert end_of(hit[0], 2) != "open"
-        assert time.monotonic() - begun < 1.2
+            assert end_of(hit[0]) != "open"
+        assert time.monotonic() - begun < 3
         # An idle keep-alive connection has nothing to end; its next request is blocked.
         try:
             assert not request(hit[1], "www.allowed.test").allowed
@@ -91,7 +91,7 @@ def test_a_running_http_answer_that_becomes_blocked_ends(lab, fresh, family):
         assert sock.recv(4096)
         sluice.reload(BLOCK_ALLOWED)
         begun = time.monotonic()
-        assert end_of(sock, 3) != "open" and time.monotonic() - begun < 1.5
+        assert end_of(sock, 3) != "open" and time.monotonic() - begun < 3
 
 
 def test_live_keep_leaves_running_flows_alone(lab, fresh, family):
@@ -157,9 +157,9 @@ action = "block"
         with trusting().wrap_socket(lab.alice.connect(lab.origin["v4"], 443), server_hostname="www.allowed.test") as tls:
             assert request(tls, "www.allowed.test").allowed
             if sluice.lane == "proxy":
-                assert end_of(tls, (edge - now()).total_seconds() + 2) != "open"
+                assert end_of(tls, (edge - now()).total_seconds() + 5) != "open"
             while not is_reset(tls) and sluice.lane == "kernel":
-                assert now() < edge + datetime.timedelta(seconds=2)
+                assert now() < edge + datetime.timedelta(seconds=5)
                 time.sleep(0.1)
                 with contextlib.suppress(OSError):
                     request(tls, "www.allowed.test")
@@ -225,4 +225,4 @@ def test_a_changed_list_goes_live_with_a_reload(lab, fresh):
 @pytest.mark.parametrize("kind", ["nftables", "proxy"])
 def test_a_real_edge_of_a_minute(edges, kind):
     seconds, blocked = edges[kind].result()
-    assert -0.1 < seconds < 1.5 and blocked
+    assert -0.1 < seconds < 5 and blocked

@@ -9,7 +9,7 @@ TEST(BatchText, ComesBackAsItWas) {
   Batch batch;
   batch.time = base::WallTime(std::chrono::milliseconds(1'790'000'000'123));
   batch.usages.push_back(
-      {{"jane \"j\"", "tablet", "", "pupils"}, {"games,social", "arcade.test", "allow"}, {1, ~0ull, 3, 4}});
+      {{"jane \"j\"", "tablet", "", "pupils"}, {"games,social", "arcade.test", "allow"}, {1, 1ull << 53, 3, 4}});
   batch.usages.push_back({{"", "", "fd00::7", "default"}, {}, {5, 6, 7, 8}});
   batch.interfaces.push_back({"br-lan", {9, 10, 11, 12}});
   auto back = parse_batch(to_text(batch));
@@ -28,7 +28,8 @@ TEST(BatchText, ComesBackAsItWas) {
 
 TEST(BatchText, AnythingElseIsNone) {
   for (const char* text :
-       {"", "{}", "[]", R"({"time":1,"usages":[[1]],"interfaces":[]})", R"({"time":"x","usages":[],"interfaces":[]})"})
+       {"", "{}", "[]", R"({"time":1,"usages":[[1]],"interfaces":[]})", R"({"time":"x","usages":[],"interfaces":[]})",
+        R"({"time":179569000000000000000000000000000000,"usages":[],"interfaces":[]})"})
     EXPECT_FALSE(parse_batch(text)) << text;
 }
 

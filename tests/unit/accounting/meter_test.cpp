@@ -37,6 +37,18 @@ TEST(Meter, BeginsWithWhatIsThere) {
   EXPECT_EQ(meter.read(3, counts(500, 0)), counts(500, 0));
 }
 
+TEST(Meter, WhatBeganBeforeCountingAndWasNotShownIsNotCounted) {
+  Meter meter;
+  meter.first_dump();
+  meter.begin_dump();
+  EXPECT_EQ(meter.read(1, counts(1000, 0)), Counts{});
+  meter.end_dump();
+  EXPECT_EQ(meter.ended(2, counts(500, 0), Meter::Began::before), Counts{}) << "it had timed out";
+  EXPECT_EQ(meter.ended(1, counts(1400, 0), Meter::Began::before), counts(400, 0)) << "it was known";
+  EXPECT_EQ(meter.read(3, counts(700, 0), Meter::Began::before), Counts{}) << "the dump had missed it";
+  EXPECT_EQ(meter.read(3, counts(900, 0), Meter::Began::before), counts(200, 0));
+}
+
 TEST(Meter, GoesOnWhereAnEarlierLifeEnded) {
   Meter before, after;
   before.read(1, counts(1000, 0));

@@ -68,5 +68,11 @@ TEST(Text, HtmlEscapesWhatLeavesTextOrAttribute) {
   EXPECT_EQ(out, "&lt;a href=&#39;x&#39; title=&quot;y&quot;&gt;&amp;amp;&lt;/a&gt;");
 }
 
+TEST(Text, Hex) {
+  EXPECT_EQ(to_hex({}), "");
+  const std::uint8_t bytes[] = {0x00, 0x0a, 0xf0, 0xff};
+  EXPECT_EQ(to_hex(bytes), "000af0ff");
+}
+
 }  // namespace
 }  // namespace base

@@ -1,4 +1,4 @@
-#include "daemon/access_log.hpp"
+#include "daemon/keeper/access_log.hpp"
 
 #include <gtest/gtest.h>
 #include <stdlib.h>

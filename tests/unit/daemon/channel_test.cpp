@@ -83,9 +83,29 @@ TEST(Channel, DescriptorsTravelBesideTextOfAnyLength) {
 
 TEST(Channel, RefusesMoreDescriptorsThanItCarries) {
   Ends ends;
-  EXPECT_TRUE(ends.a.send(MessageType::policy, "", {0, 0, 0, 0}));
-  EXPECT_FALSE(ends.a.send(MessageType::policy, "", {0, 0, 0, 0, 0}));
-  EXPECT_FALSE(ends.a.send(MessageType::policy, std::string(Channel::text_limit + 1, 'x'), {0, 0, 0, 0}));
+  std::vector<int> most(Channel::most_fds);
+  EXPECT_TRUE(ends.a.send(MessageType::policy, "", most));
+  EXPECT_FALSE(
+      ends.a.send(MessageType::policy, std::string(Channel::text_limit + 1, 'x'), most));  // a file is one more
+  most.push_back(0);
+  EXPECT_FALSE(ends.a.send(MessageType::policy, "", most));
+  Message message;
+  ASSERT_EQ(ends.b.receive(message), State::message);
+  EXPECT_EQ(message.fds.size(), Channel::most_fds);
+}
+
+TEST(Channel, CarriesAnyNumberOfDescriptorsInParts) {
+  Ends ends;
+  EXPECT_TRUE(ends.a.send_descriptors(MessageType::listeners, std::vector<int>(2 * Channel::most_fds + 1)));
+  Message message;
+  for (std::size_t count : {Channel::most_fds, Channel::most_fds, std::size_t{1}}) {
+    ASSERT_EQ(ends.b.receive(message), State::message);
+    EXPECT_EQ(message.type, MessageType::listeners);
+    EXPECT_EQ(message.fds.size(), count);
+  }
+  EXPECT_EQ(ends.b.receive(message), State::empty);
+  EXPECT_TRUE(ends.a.send_descriptors(MessageType::listeners, {}));
+  EXPECT_EQ(ends.b.receive(message), State::empty);
 }
 
 TEST(Channel, AFullQueueIsSaidAndNotWaitedFor) {

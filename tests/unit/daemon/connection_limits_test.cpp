@@ -1,4 +1,4 @@
-#include "daemon/connection_limits.hpp"
+#include "daemon/gateway/connection_limits.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,9 +1,10 @@
-#include "daemon/grants.hpp"
+#include "daemon/gateway/grants.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "daemon/code_store.hpp"
+#include "daemon/code_hash.hpp"
+#include "daemon/keeper/code_store.hpp"
 #include "tests/unit/rules/list_folder.hpp"
 
 namespace sluiced {
@@ -153,6 +154,60 @@ TEST_F(GrantsTest, CodesOutliveTheStoreAndDamageCostsThem) {
   EXPECT_EQ(again.for_gateway(now_ + 60s), "[]");
   folder.write("codes.json", "[{\"hash\": 7");
   EXPECT_EQ(CodeStore(folder.path()).for_gateway(now_), "[]");
+}
+
+flow::RefusedName refused(std::string name, std::string rule, policy::Outcome outcome, base::WallTime when) {
+  flow::RefusedName made;
+  made.name = std::move(name);
+  made.rule = std::move(rule);
+  made.outcome = outcome;
+  made.when = when;
+  return made;
+}
+
+std::vector<std::string> names(const std::vector<flow::RefusedName>& all) {
+  std::vector<std::string> found;
+  for (const auto& each : all) found.push_back(each.name);
+  return found;
+}
+
+TEST_F(GrantsTest, TellsWhatWasRefusedLately) {
+  auto note = [&](const char* name, const char* rule, policy::Outcome outcome, base::WallTime when) {
+    grants_.note_refused(snapshot_, client_, refused(name, rule, outcome, when));
+  };
+  note("a.example", "block", policy::Outcome::block, now_);
+  note("b.example", "warn", policy::Outcome::warn, now_);
+  note("c.example", "warn", policy::Outcome::warn, now_ + 60s);
+  note("b.example", "warn", policy::Outcome::warn, now_ + 61s);  // once more: it is the newest now
+  auto lately = [&](base::WallTime at) { return names(grants_.refused_lately(snapshot_, client_, at)); };
+  EXPECT_THAT(lately(now_ + 61s), ElementsAre("b.example", "c.example", "a.example"));
+  EXPECT_THAT(lately(now_ + 901s), ElementsAre("b.example", "c.example"));
+  grants_.forget_old_refusals(now_ + 1000s);
+  EXPECT_THAT(lately(now_), IsEmpty());
+
+  note("d.example", "code", policy::Outcome::code, now_);
+  client_.address = *base::IpAddress::parse("192.0.2.8");
+  EXPECT_THAT(lately(now_), IsEmpty());
+}
+
+TEST_F(GrantsTest, TellsNothingThatHoldsNoMore) {
+  grants_.note_refused(snapshot_, client_, refused("a.example", "warn", policy::Outcome::warn, now_));
+  grants_.note_refused(snapshot_, client_, refused("b.example", "code", policy::Outcome::quota, now_));
+  auto lately = [&] { return names(grants_.refused_lately(snapshot_, client_, now_)); };
+  EXPECT_THAT(lately(), ElementsAre("a.example"));  // that quota is not spent any more
+  client_.spent.push_back({policy::RuleId{2}, now_});
+  client_.cleared.push_back(policy::RuleId{1});
+  EXPECT_THAT(lately(), ElementsAre("b.example"));
+}
+
+TEST_F(GrantsTest, RemembersSoManyPeople) {
+  for (std::uint32_t i = 0; i < 2001; ++i) {
+    client_.address = base::IpAddress::v4(0x0a000000 + i);
+    grants_.note_refused(snapshot_, client_, refused("a.example", "warn", policy::Outcome::warn, now_));
+  }
+  EXPECT_THAT(grants_.refused_lately(snapshot_, client_, now_), IsEmpty());
+  client_.address = base::IpAddress::v4(0x0a000000);
+  EXPECT_THAT(names(grants_.refused_lately(snapshot_, client_, now_)), ElementsAre("a.example"));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "daemon/pipe_pool.hpp"
+#include "daemon/gateway/pipe_pool.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

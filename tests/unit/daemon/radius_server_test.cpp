@@ -1,4 +1,4 @@
-#include "daemon/radius_server.hpp"
+#include "daemon/helper/radius_server.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "daemon/radius_sessions.hpp"
+#include "daemon/helper/radius_sessions.hpp"
 
 #include <gtest/gtest.h>
 

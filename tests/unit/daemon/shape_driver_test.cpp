@@ -1,4 +1,4 @@
-#include "daemon/shape_driver.hpp"
+#include "daemon/gateway/shape_driver.hpp"
 
 #include <gtest/gtest.h>
 

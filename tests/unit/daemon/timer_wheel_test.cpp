@@ -1,5 +1,5 @@
 // The wheel against a slow twin that knows every deadline, in simulated time.
-#include "daemon/timer_wheel.hpp"
+#include "daemon/gateway/timer_wheel.hpp"
 
 #include <gtest/gtest.h>
 

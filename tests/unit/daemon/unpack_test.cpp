@@ -1,5 +1,5 @@
 // Archives as libarchive writes them, also such as no honest publisher would.
-#include "daemon/unpack.hpp"
+#include "daemon/helper/unpack.hpp"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -121,6 +121,14 @@ TEST_F(Unpack, WhatIsCutOffIsRefused) {
   for (auto length : {size - 1, size / 2, size / 10, std::uintmax_t{15}}) {
     std::filesystem::resize_file(path, length);
     EXPECT_NE(unpacked(path), "") << length;
+    std::filesystem::remove_all(folder_.path("out"));
+  }
+}
+
+// Found by the fuzzer: the folder itself, said to be a file.
+TEST_F(Unpack, AFileWithoutANameIsRefused) {
+  for (const Member& member : std::vector<Member>{{".", "x"}, {"./.", "x"}, {".", "a", AE_IFLNK}}) {
+    EXPECT_EQ(unpacked(pack({member})), "it holds a file without a name") << member.name;
     std::filesystem::remove_all(folder_.path("out"));
   }
 }

@@ -1,5 +1,5 @@
 // The keeper's usage store: its settings on their way, its answers, what it says about trouble.
-#include "daemon/usage_keeper.hpp"
+#include "daemon/keeper/usage_keeper.hpp"
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include <filesystem>
 
 #include "accounting/batch_text.hpp"
-#include "daemon/usage_text.hpp"
+#include "daemon/keeper/usage_text.hpp"
 
 namespace sluiced {
 namespace {

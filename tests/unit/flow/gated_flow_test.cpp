@@ -182,6 +182,22 @@ TEST_F(GatedTcpTest, ANewPolicyRefusesWithTheNextPacketOfEitherSide) {
   EXPECT_EQ(record()->rule, "no games");
 }
 
+// A log-in during the handshake: the connection goes on, and what its name is no longer matters.
+TEST_F(GatedTcpTest, AGroupWhoseTlsIsNotLookedAtLetsAHelloGoOn) {
+  World world;
+  begin(world);
+  syn();
+  std::string hello = model::client_hello("games.example");
+  ASSERT_EQ(client(hello.substr(0, 20)), GateVerdict::collect);
+  world.use({model::no_games()});
+  world.group().tls = policy::TlsMode::off;
+  flow_->policy_changed(world.opening(443).client);
+  EXPECT_EQ(client(hello.substr(20)), GateVerdict::collect);
+  EXPECT_EQ(origin(answer), GateVerdict::done);
+  EXPECT_FALSE(flow_->subject().name);
+  EXPECT_FALSE(flow_->subject().looked_at);
+}
+
 TEST_F(GatedTcpTest, AHelloThatIsNotFinishedTimesOutAndSilenceDoesNot) {
   World world;
   begin(world);

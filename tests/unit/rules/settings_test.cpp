@@ -72,7 +72,7 @@ TEST(Settings, ValuesAreRead) {
       "[network]\nlan = ['a', 'b']\nwan = 'ppp0'\nexclude = ['10.0.0.0/8', 'fd00::1']\nports = { http = [80, 8080], "
       "quic = [] }\n"
       "firewall = 'iptables'\nmark_mask = '0x00000700'\nupstream_source = 'gateway'\nunknown_protocol = 'block'\n"
-      "[daemon]\nworkers = 3\nuser = 'nobody'\n[log]\naccess = 'off'\nformat = 'squid'\nlevel = "
+      "[daemon]\nworkers = 3\nuser = 'nobody'\ndrain = '5m'\n[log]\naccess = 'off'\nformat = 'squid'\nlevel = "
       "'debug'\n[limits]\nconnections = 7\n");
   EXPECT_EQ(s.network.lan, (std::vector<std::string>{"a", "b"}));
   EXPECT_FALSE(s.network.wan_auto);
@@ -86,6 +86,7 @@ TEST(Settings, ValuesAreRead) {
   EXPECT_EQ(s.network.upstream_source, rules::UpstreamSource::gateway);
   EXPECT_TRUE(s.network.block_unknown_protocol);
   EXPECT_EQ(s.daemon.workers, 3u);
+  EXPECT_EQ(s.daemon.drain, std::chrono::minutes(5));
   EXPECT_EQ(s.log.access, "off");
   EXPECT_EQ(s.log.format, rules::LogFormat::squid);
   EXPECT_EQ(s.limits.connections, 7u);
