@@ -110,6 +110,7 @@ Channel::State Channel::receive(Message& message) {
       message.fds.emplace_back(fd);
     }
   }
+  if (incoming.msg_flags & MSG_CTRUNC) message.fds.clear();  // this process has no number left for some of them
   if (header.text_in_fd != 0 && !message.fds.empty()) {
     message.text = text_of(message.fds.back().get());
     message.fds.pop_back();

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -119,11 +120,13 @@ void ListStore::keep_in_child(const ListImages& images) const {
   if (!inputs || !base::sys::write_all(inputs.get(), images.inputs)) fail("write " + path(inputs_name, images.suffix));
   for (int fd : {images.image.get(), images.sources.get(), inputs.get()})
     if (fsync(fd) != 0) fail("fsync");
+  // One after the other: of two reloads in a row, neither gets between the other's files.
+  base::sys::UniqueFd folder(::open(state_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder || flock(folder.get(), LOCK_EX) != 0) fail("lock " + state_);
   if (::unlink(path(inputs_name).c_str()) != 0 && errno != ENOENT) fail("unlink " + path(inputs_name));
   for (const char* name : {image_name, sources_name, inputs_name})
     if (::rename(path(name, images.suffix).c_str(), path(name).c_str()) != 0) fail("rename " + path(name));
-  base::sys::UniqueFd folder(::open(state_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (folder) fsync(folder.get());
+  fsync(folder.get());
   _exit(0);
 }
 

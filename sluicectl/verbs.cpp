@@ -33,6 +33,7 @@ using control::Reply;
 
 constexpr int reload_patience_s = 330;  // lists are compiled first
 constexpr int restart_patience_s = 30;
+constexpr int other_restart_patience_s = 5;  // with one that is under way: nobody answers then
 
 // --- with the files alone
 
@@ -107,9 +108,9 @@ int reload(const Arguments& arguments) {
 int restart(const Arguments& arguments) {
   if (!arguments.operands.empty()) return usage_error("restart takes no operands");
   std::string socket = arguments.run + "/control.sock";
-  auto ask = [&](const char* verb, int patience_s) {  // another restart may be under way just now
+  auto ask = [&](const char* verb, int patience_s) {
     auto reply = control::ask(socket, {verb, {}}, patience_s);
-    for (int attempt = 0; !reply && attempt < 5; ++attempt) {
+    for (int attempt = 0; !reply && attempt < other_restart_patience_s * 5; ++attempt) {
       std::this_thread::sleep_for(std::chrono::milliseconds(200));
       reply = control::ask(socket, {verb, {}}, patience_s);
     }

@@ -321,11 +321,19 @@ Reply explain(const GatewayView& view, const control::Request& request) {
 
 }  // namespace
 
+bool wait_for_workers(std::vector<std::unique_ptr<Worker>>& workers) {
+  Json nothing;
+  return ask_workers(
+      workers, [](Worker&, Json&) {}, nothing);
+}
+
 std::string answer_query(const GatewayView& view, const std::string& line) {
   auto request = control::parse_request(line);
   if (!request) return control::to_line({2, "sluicectl: " + request.error().message + "\n", Json::object()});
   if (!view.snapshot) return control::to_line({3, "sluicectl: the gateway has no policy yet\n", Json::object()});
   if (request->verb == "status") return control::to_line(status(view, *request));
+  if (request->verb == "heard")  // the keeper's own: what it has told before is known to every worker
+    return control::to_line({wait_for_workers(view.workers) ? 0 : 1, "", Json::object()});
   if (request->verb == "top")
     return control::to_line({0, "", view.meter != nullptr ? view.meter->top() : Json::object()});
   if (request->verb == "quotas") return control::to_line(answer_quotas(view));

@@ -43,6 +43,9 @@ struct GatewayView {
 // `request` is a control::Request as the keeper got it; the answer is a control::Reply. Never throws.
 std::string answer_query(const GatewayView& view, const std::string& request);
 
+// Until each has done what it was told before. False: one did not within two seconds.
+bool wait_for_workers(std::vector<std::unique_ptr<Worker>>& workers);
+
 // Parts of it (gateway_answers_people.cpp).
 control::Reply answer_clients(const GatewayView& view);
 control::Reply answer_grants(const GatewayView& view);

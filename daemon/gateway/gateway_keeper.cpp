@@ -81,6 +81,7 @@ void Gateway::answer(const std::string& query) {
                    shapes_ ? shapes_->troubles() : std::vector<std::string>{}};
   std::string line = query.substr(line_end + 1);
   std::optional<std::string> of_temporary = answer_temporary(line);
+  if (of_temporary) wait_for_workers(workers_);  // whoever is told so is judged so
   std::string reply = of_temporary ? std::move(*of_temporary) : answer_query(view, line);
   std::lock_guard lock(keeper_mutex_);
   if (keeper_) keeper_.send(MessageType::reply, number + "\n" + reply);

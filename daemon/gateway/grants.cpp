@@ -160,6 +160,10 @@ bool Grants::adopt_codes(const control::Json& codes) {
   } catch (const control::Json::exception&) {
     return false;  // not as the keeper writes it: what is known stays
   }
+  // What was sent before the keeper heard of a use does not bring that use back.
+  for (auto& [hash, code] : fresh)
+    if (auto known = codes_.find(hash); known != codes_.end() && code.uses > known->second.uses)
+      code.uses = known->second.uses;
   codes_ = std::move(fresh);
   lessons_ = std::any_of(codes_.begin(), codes_.end(), [](const auto& each) { return each.second.lesson; });
   std::size_t ended =

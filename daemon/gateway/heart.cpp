@@ -2,6 +2,8 @@
 
 #include <sys/prctl.h>
 
+#include <future>
+#include <memory>
 #include <utility>
 
 #include "daemon/log.hpp"
@@ -38,7 +40,13 @@ void Heart::begin(Turns main, std::vector<Turns> workers, std::function<void()> 
 }
 
 void Heart::beat_now() {
-  loop_.post([this] { beat(); });
+  if (!thread_.joinable()) return;
+  auto beaten = std::make_shared<std::promise<void>>();
+  loop_.post([this, beaten] {
+    beat();
+    beaten->set_value();
+  });
+  beaten->get_future().wait_for(interval);
 }
 
 void Heart::fall_silent() {

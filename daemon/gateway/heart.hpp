@@ -32,7 +32,7 @@ class Heart {
   // `say_alive` is called on the heart's thread. Once.
   void begin(Turns main, std::vector<Turns> workers, std::function<void()> say_alive);
 
-  void beat_now();     // the rules are fresh
+  void beat_now();     // the rules are fresh; waits until they have seen it, for one interval at most
   void fall_silent();  // no more beats: somebody else gives them
   void stop();         // no more beats, and the rules know at once
 

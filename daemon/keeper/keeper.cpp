@@ -17,7 +17,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t most_peers = 64;
-constexpr base::Duration patience = 30s;             // with a peer, and with whoever must answer it
+constexpr base::Duration patience = 30s;      // with a peer, and with whoever must answer it
+constexpr base::Duration held_patience = 2s;  // with a gateway that is to hear of something: nothing fails if not
 constexpr base::Duration metrics_patience = 1500ms;  // with the gateway: then what the keeper knows must do
 constexpr base::Duration quota_period = 60s;         // what is used of quotas is written once in this
 constexpr base::Duration long_patience = 900s;       // with whoever compiles or fetches lists
@@ -86,6 +87,7 @@ void Keeper::hear_supervisor() {
         if (gateway_) {
           hear_gateway();
           loop_.remove(gateway_.fd());
+          release_held();
         }
         gateway_ = Channel(std::move(message.fds[0]));
         loop_.add(gateway_.fd(), EPOLLIN, &gateway_ear_);
@@ -150,7 +152,7 @@ void Keeper::hear_gateway() {
     if (state == Channel::State::closed) {
       loop_.remove(gateway_.fd());
       gateway_.close();
-      return;
+      return release_held();
     }
     if (message.type == MessageType::access_lines) log_.write(message.text);
     if (message.type == MessageType::reply) reply_from(message.text);
@@ -321,12 +323,12 @@ void Keeper::ask(Peer& peer) {
   } else if (request->verb.starts_with("code ")) {
     auto answer = codes_.answer(*request, code_rules_, who_asks(peer.fd.get()), wall_now());
     send_codes();
-    return reply(peer.number, control::to_line(answer));
+    return answer_behind_gateway(peer, control::to_line(answer));
   } else if (request->verb.starts_with("bypass ")) {
     bool changed = false;
     auto answer = learned_.answer(*request, who_asks(peer.fd.get()), wall_now(), changed);
     if (changed) send_learned();
-    return reply(peer.number, control::to_line(answer));
+    return answer_behind_gateway(peer, control::to_line(answer));
   } else if (UsageKeeper::answers(request->verb)) {
     auto answer = usage_.answer(*request, who_asks(peer.fd.get()), now());
     // What was used of quotas goes too; nobody (0) waits for the gateway's answer.
@@ -342,6 +344,21 @@ void Keeper::ask(Peer& peer) {
   if (!passed_on) reply(peer.number, failure(3, "the gateway process is not running just now; try again"));
 }
 
+// Who is told of a new code may use it at once. Without a gateway there is nobody to wait for.
+void Keeper::answer_behind_gateway(Peer& peer, std::string line) {
+  if (!gateway_.send(MessageType::query, std::to_string(peer.number) + "\n" + control::to_line({"heard", {}})))
+    return reply(peer.number, std::move(line));
+  peer.held = std::move(line);
+}
+
+// There is no gateway any more that could say that it has heard.
+void Keeper::release_held() {
+  std::vector<std::uint64_t> waiting;
+  for (auto& [number, peer] : peers_)
+    if (!peer->held.empty()) waiting.push_back(number);
+  for (std::uint64_t number : waiting) reply(number, {});
+}
+
 void Keeper::reply_from(const std::string& numbered) {
   std::size_t line_end = numbered.find('\n');
   if (line_end == numbered.npos) return;
@@ -354,7 +371,8 @@ void Keeper::reply_from(const std::string& numbered) {
 void Keeper::reply(std::uint64_t number, std::string line) {
   auto found = peers_.find(number);
   if (found == peers_.end()) return;  // it has gone away meanwhile
-  found->second->output = std::move(line) + "\n";
+  Peer& peer = *found->second;
+  peer.output = (peer.held.empty() ? std::move(line) : std::exchange(peer.held, {})) + "\n";
   write_out(*found->second);
 }
 
@@ -369,9 +387,15 @@ void Keeper::write_out(Peer& peer) {
 }
 
 void Keeper::drop_stale_peers() {
-  std::vector<std::uint64_t> stale;
-  for (auto& [number, peer] : peers_)
-    if (loop_.now() - peer->since > (peer->may_take_long ? long_patience : patience)) stale.push_back(number);
+  std::vector<std::uint64_t> stale, held;
+  for (auto& [number, peer] : peers_) {
+    base::Duration age = loop_.now() - peer->since;
+    if (!peer->held.empty() && age > held_patience)
+      held.push_back(number);
+    else if (age > (peer->may_take_long ? long_patience : patience))
+      stale.push_back(number);
+  }
+  for (std::uint64_t number : held) reply(number, {});
   for (std::uint64_t number : stale) drop(number);
   if (metrics_) finish_metrics();
   if (control_) loop_.add(control_.get(), EPOLLIN, &control_ear_);  // changes nothing while it is there

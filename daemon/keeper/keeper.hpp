@@ -45,6 +45,7 @@ class Keeper {
     base::sys::UniqueFd fd;
     std::uint64_t number = 0;
     std::string input, output;
+    std::string held;  // the answer, until the gateway knows of what it tells
     bool asked = false;
     bool may_take_long = false;  // lists are compiled or fetched
     base::Monotonic since{};
@@ -64,8 +65,10 @@ class Keeper {
   void accept_peer();
   void peer_ready(Peer& peer);
   void ask(Peer& peer);
+  void answer_behind_gateway(Peer& peer, std::string line);
   void reply(std::uint64_t number, std::string line);
   void reply_from(const std::string& numbered);
+  void release_held();
   void write_out(Peer& peer);
   void drop_stale_peers();
   void drop(std::uint64_t number);

@@ -144,6 +144,8 @@ void Supervisor::hear_gateway() {
     if (state == Channel::State::closed) loop_.remove(gateway_.child->channel.fd());  // SIGCHLD tells the rest
     if (state != Channel::State::message) return;
     gateway_.alive = monotonic_now();
+    // One that was taken for dead while a reload was worked on: the rules divert before anybody is told that it is done.
+    if (message.type == MessageType::policy_live && live_) tend_ruleset();
     answer_reloads(message);
     adopt_confinement(gateway_, message);
     if (message.type == MessageType::stepped_aside) send_others_away();

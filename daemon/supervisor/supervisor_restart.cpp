@@ -52,6 +52,10 @@ std::string lan_of(const rules::Settings& settings) {
   return text;
 }
 
+control::Reply restarting(const std::string& told) {
+  return {exit_ok, told + "restarting\n", {{"restarting", true}}};
+}
+
 std::string content_of(int file) {
   auto mapped = base::sys::MappedFile::map(file);
   return mapped ? std::string(base::as_text(mapped->bytes())) : std::string();
@@ -63,7 +67,10 @@ std::string content_of(int file) {
 
 void Supervisor::ask_for_restart(std::optional<std::string> number) {
   if (restart_) {
-    if (number) restart_->numbers.push_back(std::move(*number));
+    if (number && restart_->check.pid == -1)
+      answer(*number, restarting(""));
+    else if (number)
+      restart_->numbers.push_back(std::move(*number));
     return;
   }
   if (stopping_) return;
@@ -84,8 +91,7 @@ void Supervisor::check_ended(int status) {
                               ? program_path() + " --check was killed by " + strsignal(WTERMSIG(status)) + "\n"
                               : program_path() + " cannot be run\n");
   logging::notice("restarting in place");
-  for (const std::string& number : restart_->numbers)
-    answer(number, {exit_ok, told + "restarting\n", {{"restarting", true}}});
+  for (const std::string& number : restart_->numbers) answer(number, restarting(told));
   notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" +
                          std::to_string(std::chrono::microseconds(std::chrono::duration_cast<std::chrono::microseconds>(
                                                                       monotonic_now().time_since_epoch()))

@@ -142,7 +142,7 @@ def classify(error: Exception) -> Reply:
     raise error
 
 
-def end_of(sock: socket.socket, timeout: float = 3) -> str:
+def end_of(sock: socket.socket, timeout: float = 10) -> str:
     """How the other side ended this connection: "closed", "reset", or "open" if it has not within `timeout`."""
     sock.settimeout(timeout)
     try:
@@ -165,6 +165,7 @@ def is_reset(sock: socket.socket) -> bool:
 
 def is_reset_when_it_sends(sock: socket.socket, name: str) -> bool:
     """Whether this open connection is reset at its next request."""
+    sock.settimeout(5)
     with contextlib.suppress(OSError):
         request(sock, name)
     return is_reset(sock)

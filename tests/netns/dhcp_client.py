@@ -42,10 +42,18 @@ class DhcpClient:
 
     def _ask(self, kind: int, wanted: int, options: dict[int, bytes] | None = None) -> tuple[str, dict[int, bytes]]:
         transaction = os.urandom(4)
-        self.socket.sendto(self._packet(kind, transaction, (options or {}) | {HOSTNAME: self.hostname}),
-                           ("255.255.255.255", 67))
+        packet = self._packet(kind, transaction, (options or {}) | {HOSTNAME: self.hostname})
+        self.socket.settimeout(2)
+        tries = iter(range(5))  # a server that has just been started may not listen yet
+        self.socket.sendto(packet, ("255.255.255.255", 67))
         while True:
-            answer = self.socket.recv(2048)
+            try:
+                answer = self.socket.recv(2048)
+            except TimeoutError:
+                if next(tries, None) is None:
+                    raise
+                self.socket.sendto(packet, ("255.255.255.255", 67))
+                continue
             if answer[4:8] != transaction or answer[236:240] != COOKIE:
                 continue
             told = _options(answer[240:])

@@ -41,9 +41,9 @@ def state_of(client, where, timeout: float = 2) -> str:
     return "mixed: " + ", ".join(f"{name} {scheme} {r.kind} {r.status or ''}" for (name, scheme), r in replies.items())
 
 
-def states(lab, family: str = "v4") -> tuple[str, str]:
+def states(lab, family: str = "v4", timeout: float = 10) -> tuple[str, str]:
     """Of the open group and of the closed one (sluice.POLICY: bob)."""
-    return state_of(lab.alice, lab.origin[family]), state_of(lab.bob, lab.origin[family])
+    return state_of(lab.alice, lab.origin[family], timeout), state_of(lab.bob, lab.origin[family], timeout)
 
 
 def wait_states(lab, wanted: tuple[str, str], timeout: float = 30, family: str = "v4"):
@@ -51,7 +51,7 @@ def wait_states(lab, wanted: tuple[str, str], timeout: float = 30, family: str =
 
     def there():
         nonlocal last
-        last = states(lab, family)
+        last = states(lab, family, timeout=2)
         return last == wanted
 
     try:
@@ -136,6 +136,7 @@ name=${{0##*/}}
 mode=$(cat {mode})
 case "$mode $name $*" in
   "fails "*) echo "injected: $name fails" >&2; exit 1 ;;
+  "commit fails nft -f "* | "commit fails "*-restore" "*) echo "injected: $name fails" >&2; exit 1 ;;
   "hangs nft -f "* | "hangs "*-restore" "*) exec sleep 600 ;;
   "dies "*) kill -9 $$ ;;
   "v6 fails ip6tables-restore "*) echo "injected: $name fails" >&2; exit 1 ;;
@@ -146,8 +147,8 @@ exec -a "$name" "{real}" "$@"
 
 
 class Tool:
-    """`program`, as this daemon alone sees it: start(by=tool.prefix), then tool.mode = "fails" (hangs, dies, half, v6 fails,
-    missing, works). xtables' programs are one file: all of them are replaced together."""
+    """`program`, as this daemon alone sees it: start(by=tool.prefix), then tool.mode = "fails" (commit fails, hangs, dies, half,
+    v6 fails, missing, works). xtables' programs are one file: all of them are replaced together."""
 
     def __init__(self, sluice: Sluice, program: str):
         found = Path(shutil.which(program) or f"/usr/sbin/{program}").resolve()
@@ -165,7 +166,9 @@ class Tool:
 
     @mode.setter
     def mode(self, mode: str):
-        self._mode.write_text(mode)
+        beside = self._mode.with_suffix(".new")  # a tool that is just being run reads the one or the other
+        beside.write_text(mode)
+        beside.rename(self._mode)
         self._script.chmod(0o644 if mode == "missing" else 0o755)
 
 

@@ -231,10 +231,10 @@ def read_frame(sock: socket.socket) -> bytes | None:
 
 
 def read_exactly(sock: socket.socket, count: int) -> bytes:
-    data = b""
+    data = bytearray()  # bytes would be copied at each +=
     while len(data) < count:
         more = sock.recv(count - len(data))
         if not more:
             break
         data += more
-    return data
+    return bytes(data)

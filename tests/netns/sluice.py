@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from namespace import wait_until
+from namespace import PATIENCE, running, wait_until
 from origin import authority
 
 BINARIES = Path(os.environ.get("SLUICE_BIN") or Path(__file__).resolve().parents[2] / "build" / "release" / "bin")
@@ -110,7 +110,8 @@ class Sluice:
     @property
     def log_text(self) -> str:
         """What the daemon said on stderr."""
-        return (self.directory / "stderr").read_text(errors="replace")
+        said = self.directory / "stderr"
+        return said.read_text(errors="replace") if said.exists() else ""
 
     def access(self, **wanted) -> list[dict]:
         """The access log's records in which every given field has the given value."""
@@ -190,7 +191,7 @@ class Sluice:
         where = ["--run", str(self.directory / "run"), "--state", str(self.directory / "state")]
         if self.process is None or verb == "check":
             where += ["--config", str(self.config)]
-        return self.lab.gateway.run(SLUICECTL, verb, *arguments, *where, check=False, timeout=timeout)
+        return self.lab.gateway.run(SLUICECTL, verb, *arguments, *where, check=False, timeout=timeout * PATIENCE)
 
     def ctl_json(self, verb: str, *arguments: str, code: int = 0):
         done = self.ctl(verb, *arguments, "--json")
@@ -226,7 +227,7 @@ class Sluice:
     def stop(self, timeout: float = 20) -> int:
         """A clean stop; returns the exit code."""
         self.process.terminate()
-        return self.process.wait(timeout)
+        return self.process.wait(timeout * PATIENCE)
 
     def close(self):
         """Ends every process, whatever state a test has left it in. The rules go with the namespace."""
@@ -238,6 +239,8 @@ class Sluice:
                 os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(3)
+        with contextlib.suppress(AssertionError):  # one that is slow to die still holds its queues
+            wait_until(lambda: not any(map(running, pids)), 3, "they are gone", pause=0.01)
 
     def __enter__(self):
         return self
@@ -250,9 +253,9 @@ class Sluice:
 
 
 def descendants(pid: int) -> list[int]:
-    found = []
-    with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in map(int, (task / "children").read_text().split()):
-                found += [child, *descendants(child)]
-    return found
+    children = set()
+    for _ in range(2):  # proc(5): a child may be left out while another one ends
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                children |= set(map(int, (task / "children").read_text().split()))
+    return [each for child in sorted(children) for each in (child, *descendants(child))]

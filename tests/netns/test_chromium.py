@@ -6,7 +6,7 @@ import time
 import pytest
 
 from namespace import wait_until
-from origin import Peer, authority, read_head, server_context, websocket_echo
+from origin import Peer, read_head, server_context, websocket_echo
 from sluice import Sluice
 from test_devices import mac_of
 

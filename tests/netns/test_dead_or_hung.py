@@ -27,7 +27,7 @@ from backends import KINDS
 from client import classify, end_of, fetch, is_reset_when_it_sends, request, trusting
 from faults import Failing
 from lab import FAMILIES, Lab
-from namespace import running, wait_until
+from namespace import PATIENCE, running, wait_until
 from origin import authority
 from sluice import Sluice
 
@@ -114,9 +114,9 @@ class Seen:
     meanwhile: str = ""             # of a connection to a blocked name, opened when nobody judged
 
 
-def state_of_new(client, where) -> tuple[str, list]:
+def state_of_new(client, where, timeout: float = 1) -> tuple[str, list]:
     """One look with both names and both schemes; "mixed" while things are changing."""
-    replies = {(name, scheme): fetch(client, where, f"{scheme}://{name}/", timeout=1)
+    replies = {(name, scheme): fetch(client, where, f"{scheme}://{name}/", timeout=timeout)
                for name in ("www.allowed.test", "www.blocked.test") for scheme in ("http", "https")}
     allowed = [r for (name, _), r in replies.items() if name == "www.allowed.test"]
     blocked = [r for (name, _), r in replies.items() if name == "www.blocked.test"]
@@ -131,9 +131,9 @@ def state_of_new(client, where) -> tuple[str, list]:
                                  for (name, scheme), reply in replies.items()), slips
 
 
-def state_of_running(sock) -> str:
+def state_of_running(sock, timeout: float = 10) -> str:
     try:
-        sock.settimeout(1)
+        sock.settimeout(timeout)
         reply = request(sock, "www.allowed.test")
         return "lives" if reply.allowed else "ends"
     except Exception as error:  # noqa: BLE001
@@ -161,29 +161,31 @@ def watch(event: Event, lab: Lab, sluice: Sluice | None, cell, seen: Seen, gate)
     while True:
         state, slips = state_of_new(client, where)
         seen.slips += slips
-        if state == wanted or time.monotonic() - begun > WITHIN:
+        if state == wanted or time.monotonic() - begun > WITHIN * PATIENCE:
             break
         time.sleep(0.1)
     seen.within = state
     time.sleep(0.3)  # and it stays so
     if seen.within == wanted:
-        seen.within, slips = state_of_new(client, where)
+        seen.within, slips = state_of_new(client, where, 1 if event.later else 10)
         seen.slips += slips
-    seen.within = state
-    seen.running = {kind: state_of_running(sock) for kind, sock in connections.items()}
+    # Those first that the supervisor's patience with a hung gateway is short for.
+    for kind, sock in connections.items():
+        proxied = kind == "http" or sluice.lane == "proxy"
+        seen.running[kind] = state_of_running(sock, 1 if proxied and "waits" in event.running else 10)
     meanwhile = open_tls(client, where, "www.blocked.test") if event.later and state == "passes" else None
     if event.mend:
         gate.wait()
         gate.wait()
     if event.later:
-        deadline = time.monotonic() + RESTART
+        deadline = time.monotonic() + RESTART * PATIENCE
         while seen.later != event.later and time.monotonic() < deadline:
             time.sleep(0.3)
             seen.later, slips = state_of_new(client, where)
             seen.slips += slips
         proxied = connections if sluice.lane == "proxy" else {"http": connections.get("http")}
         for kind, sock in connections.items():
-            seen.later_running[kind] = end_of(sock, RESTART) if kind in proxied else state_of_running(sock)
+            seen.later_running[kind] = end_of(sock, RESTART * PATIENCE) if kind in proxied else state_of_running(sock)
     if meanwhile:
         seen.meanwhile = state_of_running(meanwhile)
         meanwhile.close()
@@ -196,7 +198,7 @@ def play(name: str, kind: str) -> dict:
     cells = {(family, group): Seen() for family in FAMILIES for group in GROUPS}
     with Lab(guest=False, inner=False) as lab:
         sluice = Sluice(lab, POLICY, network={"lan": ["lan0"], **KINDS[kind]}, start=event.begins_running)
-        gate = threading.Barrier(len(cells) + 1, timeout=40)
+        gate = threading.Barrier(len(cells) + 1, timeout=120)
         with concurrent.futures.ThreadPoolExecutor(len(cells)) as pool:
             watchers = [pool.submit(watch, event, lab, sluice, cell, seen, gate) for cell, seen in cells.items()]
             try:

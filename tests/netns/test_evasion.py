@@ -24,6 +24,7 @@ import pytest
 
 from client import TlsClient, classify, end_of, in_records, rubbish, trusting
 from lab import FAMILIES, Lab, address
+from namespace import wait_until
 from origin import Peer, authority, echo, read_head, server_first
 from raw_tcp import (ACK, DESTINATION_OPTIONS, FIN, HOP_BY_HOP, LONG_AGO, MD5, PSH, RST, SHORT_LIVED, URG, RawTcp,
                      Wire)
@@ -103,11 +104,12 @@ class Site:
         blocked, allowed = (f"n{number:05}.{kind}.test" for kind in ("blocked", "allowed"))
         origin = self.origin[technique.origin, family]
         name = allowed if technique.honest else blocked
-        with technique.client(self, origin.where) as client:
-            try:
+        client = None
+        try:
+            with technique.client(self, origin.where) as client:
                 end = technique.attempt(client, name, allowed)
-            except Exception as error:  # noqa: BLE001  every way to fail is an answer here
-                end = "garbled" if type(error) is ssl.SSLError and "ALERT" not in str(error) else classify(error).kind
+        except Exception as error:  # noqa: BLE001  every way to fail is an answer here
+            end = "garbled" if type(error) is ssl.SSLError and "ALERT" not in str(error) else classify(error).kind
         if end != "page" and name in origin.names:
             end = "named"
         return f"{end} by a retransmission" if getattr(client, "retransmitted", False) else end
@@ -638,7 +640,7 @@ def site():
 @pytest.fixture(scope="module")
 def unfiltered(site):
     """The control run: {("evasion" or "honest", how, family): how it ended}, while the gateway only forwards."""
-    return ends(site)
+    return ends(site, control=True)
 
 
 @pytest.fixture(scope="module", params=LANES)
@@ -654,10 +656,16 @@ def filtered(lane, site):
     return ends(site)
 
 
-def ends(site) -> dict[tuple[str, str, str], str]:
+def ends(site, control: bool = False) -> dict[tuple[str, str, str], str]:
+    """How each ended. What ought to come through (all of the control) is tried once more, alone, if it has not: sixteen at
+    once may be too many for a machine that is busy with other things."""
     both = {("evasion", how): technique for how, technique in EVASIONS.items()} | \
            {("honest", how): technique for how, technique in HONEST.items()}
-    return {(*key, family): end for (key, family), end in site.play_all(both).items()}
+    played = site.play_all(both)
+    for (key, family), end in played.items():
+        if (control or key[0] == "honest") and end not in ("page", "named"):
+            played[key, family] = site.play(both[key], family)
+    return {(*key, family): end for (key, family), end in played.items()}
 
 
 def table(techniques: dict):
@@ -714,17 +722,15 @@ def test_a_block_resets_both_sides_at_once(lane, site, family, protocols, size):
         pytest.skip("the proxy lane answers with an alert and has not connected yet")
     lab, endings = site.lab, []
     hello = TlsClient("www.blocked.test", _context(protocols)).hello
-    with Peer(lab.origin.namespace, lab.peer[family], 443, lambda sock: endings.append(end_of(sock, 3))):
+    with Peer(lab.origin.namespace, lab.peer[family], 443, lambda sock: endings.append(end_of(sock, 8))):
         with lab.alice.connect(lab.peer[family], 443) as sock:
             begun = time.monotonic()
             try:
                 for at in range(0, len(hello), size):
                     sock.sendall(hello[at:at + size])
-                mine = end_of(sock, 3)
+                mine = end_of(sock, 8)
             except OSError:
                 mine = "reset"
-            assert mine == "reset" and time.monotonic() - begun < 3  # not by a time-out
-        deadline = time.monotonic() + 3
-        while not endings and time.monotonic() < deadline:
-            time.sleep(0.01)
+            assert mine == "reset" and time.monotonic() - begun < 8  # not by a time-out, which would take 10 s
+        wait_until(lambda: endings, 4, "the origin's side has ended")
     assert endings == ["reset"]

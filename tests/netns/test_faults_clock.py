@@ -67,7 +67,7 @@ def test_jumps_hurt_no_connection_and_no_heartbeat(lab, fresh):
             assert request(sock, "www.allowed.test").allowed
             for _ in range(3):  # longer than a heartbeat lasts, all in all
                 assert states(lab) == JUDGED
-        assert "gives no sign of life" not in sluice.log_text and "hangs" not in sluice.log_text
+        assert "gives no sign of life" not in sluice.log_text
 
 
 def test_a_temporary_rule_ends_by_the_clock(lab, fresh):

@@ -177,7 +177,7 @@ def test_a_log_in_that_the_kernel_could_not_be_told_of_is_told_later(lab, fresh,
     tool = Tool(sluice, TOOL_OF[kind])
     sluice.start(by=tool.prefix)
     fetch(lab.alice, lab.origin["v4"], "http://www.allowed.test/")
-    tool.mode = "fails"
+    tool.mode = "commit fails"
     assert sluice.ctl("login", "--client", lab.alice["v4"], "--user", "ann").returncode == 0
     wait_until(lambda: "injected" in sluice.log_text, 10, "it is said")
     assert lab.alice["v4"] not in sluice.kernel_rules("v4")

@@ -80,7 +80,7 @@ def test_calls_that_fail(lab, sluice, name):
             if role == "supervisor":
                 lab.gateway.ip("route add 198.18.0.1/32 dev lan0", "route del 198.18.0.1/32 dev lan0")
             for _ in range(4):
-                states(lab)
+                states(lab, timeout=2)
             wait_until(lambda: failing.injected > 0, 30, "a call has failed")
         wait_states(lab, JUDGED)
         wait_states(lab, JUDGED, family="v6")

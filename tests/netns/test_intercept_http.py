@@ -153,11 +153,9 @@ def test_uploads_wait_for_100_continue(inspecting, lab):
     upload.write_bytes(b"x" * 3996 + b"last")
     with origin(lab, serve):
         for path, status, body in (("/up", 200, "last"), ("/refused", 417, "no")):
-            started = time.monotonic()
             got = curl(inspecting, lab.alice, f"https://{NAME}{path}", "--http1.1", "-H", "Expect: 100-continue",
-                       "--expect100-timeout", "10", "-T", str(upload), address=lab.peer["v4"])
+                       "--expect100-timeout", "60", "-T", str(upload), address=lab.peer["v4"], timeout=30)
             assert (got.status, got.body) == (status, body), got
-            assert time.monotonic() - started < 5
     assert [head.endswith(b"\r\n\r\n") for head in seen] == [True, True]  # no byte of the body came unasked
 
 
@@ -174,16 +172,16 @@ def test_bodies_arrive_byte_for_byte(inspecting, lab, family, encoding):
             file = sock.makefile("rb")
             while file.readline().strip():
                 pass
-            body = b""
+            body = bytearray()
             while size := int(file.readline().partition(b";")[0], 16):
                 body += file.read(size)
                 file.readline()
-        sock.sendall(answer(body, "Content-Type: application/octet-stream", "Connection: close"))
+        sock.sendall(answer(bytes(body), "Content-Type: application/octet-stream", "Connection: close"))
 
     options = ["-H", "Transfer-Encoding: chunked"] if encoding == "chunked" else []
     with origin(lab, serve, family):
         got = curl(inspecting, lab.alice, f"https://{NAME}/", "--http1.1", "-X", "POST", "-T", str(sent), *options,
-                   family=family, address=lab.peer[family], timeout=30)
+                   family=family, address=lab.peer[family], timeout=90)
     assert got.status == 200 and got.code == 0, got
     assert (got.body == text) is True  # (of 20 MB, pytest would show the difference)
 
@@ -361,9 +359,8 @@ def test_an_origin_that_chooses_what_nobody_offered(inspecting, lab, offered, ch
         sock.sendall(answer(b"what is this"))
 
     with origin(lab, serve, alpn=(), prepare=prepare):
-        started = time.monotonic()
-        got = curl(inspecting, lab.alice, f"https://{NAME}/", offered, address=lab.peer["v4"], timeout=8)
-        assert did == [chosen] and time.monotonic() - started < 5, got
+        got = curl(inspecting, lab.alice, f"https://{NAME}/", offered, address=lab.peer["v4"], timeout=15)
+        assert did == [chosen] and got.code != 28, got
     assert got.code in (35, 56, 52) or got.status == 502, got
     assert "what is this" not in got.body
     assert not any(head.startswith(b"GET") for head in seen)

@@ -57,7 +57,7 @@ def test_the_page_says_what_why_and_which_decision(gateway, lab, family):
     page = reply.body.decode()
     assert reply.status == 403 and "no games" in page and "arcade.test" in page
     assert "<script>" not in page
-    record = gateway.wait_access(action="block", name="arcade.test", client=lab.alice[family], proto="http")
+    gateway.wait_access(action="block", name="arcade.test", client=lab.alice[family], proto="http")
     wait_until(lambda: any(r["id"] in page for r in gateway.access(action="block", name="arcade.test")), 5,
                "the page's decision in the log")
 

@@ -15,13 +15,13 @@ from sluice import POLICY
 @pytest.mark.parametrize("kind", ["nftables", "proxy"])
 def test_limit_per_client_is_that_clients_alone(lab, fresh, family, kind):
     """In the kernel lane what is undecided counts: the origin has not answered."""
-    fresh(POLICY, network=KINDS[kind], limits={"connections_per_client": 20})
+    sluice = fresh(POLICY, network=KINDS[kind], limits={"connections_per_client": 20})
     with Peer(lab.origin.namespace, lab.peer[family], 443, hold):
         held = [lab.alice.connect(lab.peer[family], 443) for _ in range(20)]
         try:
             for sock in held:
                 sock.sendall(b"\x00")
-            time.sleep(0.3)
+            wait_until(lambda: sluice.counted() >= 20, 5, "all are counted")
             assert not fetch(lab.alice, lab.origin[family], "http://www.allowed.test/", timeout=2).allowed
             assert fetch(lab.bob, lab.origin[family], "http://www.allowed.test/").allowed
         finally:

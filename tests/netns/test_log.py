@@ -103,5 +103,5 @@ def _entry(datagram: bytes) -> dict:
 
 
 def _two_lines(path):
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text().rpartition("\n")[0].splitlines() if path.exists() else []
     return lines if len(lines) >= 2 else None

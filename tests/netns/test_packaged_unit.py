@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -133,11 +134,24 @@ def test_the_service_manager_hears_of_readiness_and_life(packaged, lab):
         os.chmod(path, 0o777)
         manager.settimeout(10)
         sluice = packaged(environment={"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "1000000"})
-        sluice.start()
         said = []
-        wait_until(lambda: said.append(manager.recv(4096).decode()) or said.count("WATCHDOG=1") >= 3, 30, "signs of life")
-        ready = [line for line in said if "READY=1" in line]
-        assert len(ready) == 1 and "STATUS=" in ready[0]
-        assert sluice.stop() == 0
-        wait_until(lambda: manager.recv(4096) == b"STOPPING=1", 30, "STOPPING=1")
+
+        def listen():
+            while (more := manager.recv(4096)) != b"over":
+                said.append(more.decode())
+
+        manager.settimeout(None)
+        listening = threading.Thread(target=listen)  # like a service manager, whenever it speaks
+        listening.start()
+        try:
+            sluice.start()
+            wait_until(lambda: said.count("WATCHDOG=1") >= 3 and any("READY=1" in line for line in said), 30, "readiness and life")
+            ready = [line for line in said if "READY=1" in line]
+            assert len(ready) == 1 and "STATUS=" in ready[0]
+            assert sluice.stop() == 0
+            wait_until(lambda: "STOPPING=1" in said, 10, "STOPPING=1")
+        finally:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker:
+                speaker.sendto(b"over", str(path))
+            listening.join()
     path.unlink()

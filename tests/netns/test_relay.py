@@ -27,11 +27,11 @@ def test_ten_megabytes_both_ways_are_intact(gateway, lab, family):
             left -= len(piece)
 
     with Peer(lab.origin.namespace, lab.peer[family], 443, echo):
-        with lab.alice.connect(lab.peer[family], 443, timeout=20) as sock:
+        with lab.alice.connect(lab.peer[family], 443, timeout=60) as sock:
             reader = threading.Thread(target=read, args=(sock,))
             reader.start()
             sock.sendall(b"\x00" + data[1:])  # surely not a TLS record
-            reader.join(20)
+            reader.join(60)
             assert not reader.is_alive()
     assert got.digest() == hashlib.sha256(b"\x00" + data[1:]).digest()
 
@@ -39,7 +39,7 @@ def test_ten_megabytes_both_ways_are_intact(gateway, lab, family):
 @on_both_backends
 def test_a_gigabyte(gateway, lab, family):
     size = int(lab.alice.run("curl", "-sS", "-4" if family == "v4" else "-6", "-o", "/dev/null", "-w",
-                             "%{size_download}", "http://www.allowed.test/big", timeout=60).stdout)
+                             "%{size_download}", "http://www.allowed.test/big", timeout=180).stdout)
     assert size == BIG
     wait_until(lambda: any(record["bytes_down"] >= BIG for record in gateway.access(
         client=lab.alice[family], name="www.allowed.test", status=200, proto="http")), 5, "the record of the transfer")

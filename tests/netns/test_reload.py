@@ -2,6 +2,8 @@
 import concurrent.futures
 import contextlib
 import datetime
+import http.client
+import os
 import re
 import signal
 import time
@@ -11,6 +13,7 @@ import pytest
 from backends import KINDS
 from client import end_of, fetch, is_reset, is_reset_when_it_sends, request, trusting
 from lab import Lab
+from namespace import wait_until
 from origin import BIG, Peer, authority, echo, read_head
 from sluice import POLICY, Sluice
 
@@ -38,12 +41,13 @@ def test_a_gigabyte_lives_through_reloads(lab, fresh, family, how, scheme):
             if reloads and left < reloads[0]:
                 reloads.pop(0)
                 if how == "SIGHUP":
-                    sluice.write(BLOCK_ALLOWED)
+                    if len(reloads) == 2:  # later the last one may still be reading
+                        sluice.write(BLOCK_ALLOWED)
                     sluice.signal("supervisor", signal.SIGHUP)
                 else:
                     sluice.reload(BLOCK_ALLOWED)
     assert not reloads
-    assert fetch(lab.alice, lab.origin[family], f"{scheme}://www.allowed.test/").blocked
+    wait_until(lambda: fetch(lab.alice, lab.origin[family], f"{scheme}://www.allowed.test/").blocked, 5, "the new policy holds")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -70,7 +74,7 @@ def test_live_flows_are_judged_again(lab, fresh, family, kind):
             assert is_reset_when_it_sends(hit[0], "www.allowed.test")
         else:
             assert end_of(hit[0]) != "open"
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 8  # before any time-out
         # An idle keep-alive connection has nothing to end; its next request is blocked.
         try:
             assert not request(hit[1], "www.allowed.test").allowed
@@ -90,8 +94,22 @@ def test_a_running_http_answer_that_becomes_blocked_ends(lab, fresh, family):
         sock.sendall(b"GET /slow HTTP/1.1\r\nHost: www.allowed.test\r\n\r\n")
         assert sock.recv(4096)
         sluice.reload(BLOCK_ALLOWED)
-        begun = time.monotonic()
-        assert end_of(sock, 3) != "open" and time.monotonic() - begun < 3
+        assert end_of(sock, 8) != "open"  # the answer takes 16 s
+
+
+@pytest.mark.parametrize("kind", ["nftables", "iptables"])
+def test_who_is_told_of_a_reload_is_judged_by_it(lab, fresh, kind):
+    """Of one, too, that came while the gateway gave no sign of life, so that its rules only refuse at first."""
+    sluice = fresh(POLICY, network=KINDS[kind])
+    gateway = sluice.signal("gateway", signal.SIGSTOP)
+    time.sleep(2)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        reload = pool.submit(sluice.reload, BLOCK_ALLOWED)
+        wait_until(lambda: "tproxy" not in sluice.kernel_rules("v4").lower(), 5, "rules that divert nothing", pause=0.01)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(gateway, signal.SIGCONT)
+        reload.result()
+        assert fetch(lab.alice, lab.origin["v4"], "http://www.allowed.test/").blocked
 
 
 def test_live_keep_leaves_running_flows_alone(lab, fresh, family):
@@ -127,7 +145,7 @@ action = "block"
         if sluice.lane == "kernel":
             assert is_reset_when_it_sends(tls, "www.allowed.test")
         else:
-            assert end_of(tls, 2) != "open"
+            assert end_of(tls) != "open"
     for scheme in ("http", "https"):
         assert fetch(lab.alice, lab.origin[family], f"{scheme}://www.allowed.test/").blocked
     sluice.reload(policy(now - 2 * hour, now - hour))
@@ -141,11 +159,12 @@ def until_an_edge(kind: str) -> tuple[float, bool]:
     def now():
         return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
 
-    edge = now().replace(second=0, microsecond=0) + datetime.timedelta(minutes=1)
-    if (edge - now()).total_seconds() < 6:
-        edge += datetime.timedelta(minutes=1)
-    end = edge + datetime.timedelta(hours=1)
-    with Lab(guest=False, inner=False) as lab, Sluice(lab, f"""zone = "UTC"
+    with Lab(guest=False, inner=False) as lab, Sluice(lab, OPEN_ALL, network={"lan": ["lan0"], **KINDS[kind]}) as sluice:
+        edge = now().replace(second=0, microsecond=0) + datetime.timedelta(minutes=1)
+        if (edge - now()).total_seconds() < 15:
+            edge += datetime.timedelta(minutes=1)
+        end = edge + datetime.timedelta(hours=1)
+        sluice.reload(f"""zone = "UTC"
 [schedule]
 soon = ["{edge:%Y-%m-%d %H:%M} - {end:%Y-%m-%d %H:%M}"]
 [[rule]]
@@ -153,15 +172,16 @@ name = "not now"
 to = ["host:www.allowed.test"]
 when = ["soon"]
 action = "block"
-""", network={"lan": ["lan0"], **KINDS[kind]}) as sluice:
+""")
         with trusting().wrap_socket(lab.alice.connect(lab.origin["v4"], 443), server_hostname="www.allowed.test") as tls:
             assert request(tls, "www.allowed.test").allowed
             if sluice.lane == "proxy":
-                assert end_of(tls, (edge - now()).total_seconds() + 5) != "open"
+                assert end_of(tls, (edge - now()).total_seconds() + 15) != "open"
+            tls.settimeout(1)  # an answer that is on its way at the edge does not come
             while not is_reset(tls) and sluice.lane == "kernel":
-                assert now() < edge + datetime.timedelta(seconds=5)
+                assert now() < edge + datetime.timedelta(seconds=15)
                 time.sleep(0.1)
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, http.client.HTTPException):
                     request(tls, "www.allowed.test")
         return (now() - edge).total_seconds(), fetch(lab.alice, lab.origin["v4"], "https://www.allowed.test/").blocked
 
@@ -225,4 +245,4 @@ def test_a_changed_list_goes_live_with_a_reload(lab, fresh):
 @pytest.mark.parametrize("kind", ["nftables", "proxy"])
 def test_a_real_edge_of_a_minute(edges, kind):
     seconds, blocked = edges[kind].result()
-    assert -0.1 < seconds < 5 and blocked
+    assert -0.1 < seconds < 15 and blocked

@@ -133,16 +133,17 @@ def terminal(daemon, tmp_path):
 
 
 def test_it_is_drawn_sorted_and_goes_on(terminal, daemon):
+    drawn = time.monotonic()
     first = terminal.screen()
     assert first[0].startswith("up 3.10 kB/s, down 2.00 kB/s, 3 clients, by rate")
     assert terminal.names() == ["bob", "alice", "zo\u00eb?[2J?"]
     for key, names in (("d", ["alice", "zo\u00eb?[2J?", "bob"]), ("t", ["zo\u00eb?[2J?", "bob", "alice"]),
                        ("u", ["bob", "alice", "zo\u00eb?[2J?"])):
         terminal.press(key)
-        terminal.wait(lambda _: terminal.names() == names, f"sorted by {key}", timeout=1)
+        terminal.wait(lambda _: terminal.names() == names, f"sorted by {key}", timeout=2)
     daemon.data = THREE | {"clients": [client("carol", 1, 1, 1)]}
     terminal.wait(lambda _: terminal.names() == ["carol"], "the next answer is drawn", timeout=3)
-    assert 2 <= daemon.asked <= 4
+    assert 2 <= daemon.asked <= 3 + (time.monotonic() - drawn) / 2
     terminal.press("q")
     assert terminal.ended() == 0
     wait_until(terminal.is_as_before, 2, "the terminal is as it was")
@@ -204,11 +205,11 @@ def test_on_the_real_daemon(lab, fresh):
     sluice = fresh(POLICY)
     terminal = Terminal(sluice.directory / "run")
     try:
-        until = time.monotonic() + 20
-        while time.monotonic() < until and mac_of(lab.alice) not in terminal.names():
+        def shown() -> bool:
             assert fetch(lab.alice, lab.origin["v4"], "http://www.allowed.test/big", method="HEAD").status == 200
-            time.sleep(0.5)
-        assert mac_of(lab.alice) in terminal.names(), terminal.screen()
+            return mac_of(lab.alice) in terminal.names()
+
+        wait_until(shown, 20, "she is shown", pause=0.5)
         terminal.press("q")
         assert terminal.ended() == 0
     finally:

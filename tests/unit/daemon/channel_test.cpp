@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -92,6 +93,24 @@ TEST(Channel, RefusesMoreDescriptorsThanItCarries) {
   Message message;
   ASSERT_EQ(ends.b.receive(message), State::message);
   EXPECT_EQ(message.fds.size(), Channel::most_fds);
+}
+
+TEST(Channel, DescriptorsThatDoNotAllFitAreNone) {
+  Ends ends;
+  base::sys::UniqueFd one = file_holding("one"), next(dup(0));
+  ASSERT_TRUE(ends.a.send(MessageType::policy, "text", {one.get(), one.get(), one.get()}));
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  rlimit few = before;
+  few.rlim_cur = static_cast<rlim_t>(next.get()) + 1;  // room for this number, and for none behind it
+  next.reset();
+  Message message;
+  setrlimit(RLIMIT_NOFILE, &few);
+  State state = ends.b.receive(message);
+  setrlimit(RLIMIT_NOFILE, &before);
+  ASSERT_EQ(state, State::message);
+  EXPECT_EQ(message.text, "text");
+  EXPECT_TRUE(message.fds.empty()) << "a policy without its lists would block nothing";
 }
 
 TEST(Channel, CarriesAnyNumberOfDescriptorsInParts) {

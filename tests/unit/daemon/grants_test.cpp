@@ -119,6 +119,21 @@ TEST_F(GrantsTest, ACodeIsOfItsRuleCountedAndTakenBack) {
   EXPECT_THAT(cleared(now_), IsEmpty());
 }
 
+TEST_F(GrantsTest, AUseIsNotBroughtBackByNewsFromBefore) {
+  control::Json codes = control::Json::array({code("11111111", "code", 3600, 1)});
+  ASSERT_FALSE(grants_.adopt_codes(codes));
+  flow::ProceedForm form = sealed("code");
+  form.code = "11111111";
+  ASSERT_EQ(grants_.proceed(form, snapshot_, client_, now_), "");
+  codes.push_back(code("22222222", "code", 3600, 1));  // made before the keeper has heard of the use
+  grants_.adopt_codes(codes);
+  form = sealed("code");
+  form.code = "11111111";
+  EXPECT_THAT(grants_.proceed(form, snapshot_, client_, now_), HasSubstr("not good"));
+  form.code = "22222222";
+  EXPECT_EQ(grants_.proceed(form, snapshot_, client_, now_), "");
+}
+
 TEST_F(GrantsTest, GuessingWaits) {
   grants_.adopt_codes(control::Json::array({code("4821-7730", "code", 10'000, -1)}));
   flow::ProceedForm form = sealed("code");
