@@ -189,6 +189,15 @@ base::Result<> PacketQueue::on_message(const nlmsghdr& message,
   packet.out_interface = number(attributes[NFQA_IFINDEX_OUTDEV]);
   packet.gso = (number(attributes[NFQA_SKB_INFO]) & NFQA_SKB_GSO) != 0;
   packet.truncated = attributes[NFQA_CAP_LEN] != nullptr;
+  if (const nlattr* sender = attributes[NFQA_HWADDR];
+      sender && mnl_attr_get_payload_len(sender) >= sizeof(nfqnl_msg_packet_hw)) {
+    auto& address = *static_cast<const nfqnl_msg_packet_hw*>(mnl_attr_get_payload(sender));
+    auto& bytes = packet.sender.emplace().bytes;
+    if (ntohs(address.hw_addrlen) == bytes.size())
+      std::copy_n(address.hw_addr, bytes.size(), bytes.begin());
+    else
+      packet.sender.reset();
+  }
   if (const nlattr* payload = attributes[NFQA_PAYLOAD])
     packet.payload = {static_cast<const std::uint8_t*>(mnl_attr_get_payload(payload)),
                       mnl_attr_get_payload_len(payload)};

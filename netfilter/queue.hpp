@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "base/mac_address.hpp"
 #include "base/result.hpp"
 #include "base/sys/unique_fd.hpp"
 
@@ -22,9 +24,10 @@ struct QueuedPacket {
   std::uint32_t mark = 0;
   std::uint32_t in_interface = 0, out_interface = 0;  // numbers; 0: none, as the hook has it
   bool v6 = false;
-  bool gso = false;        // many segments of one flow in one; its checksums are not set
-  bool truncated = false;  // `payload` lacks the packet's end
-  base::Bytes payload;     // from the IP header on; gone when the callback returns
+  bool gso = false;                        // many segments of one flow in one; its checksums are not set
+  bool truncated = false;                  // `payload` lacks the packet's end
+  std::optional<base::MacAddress> sender;  // of the frame that it came in: the client's, or the last router's before us
+  base::Bytes payload;                     // from the IP header on; gone when the callback returns
 };
 
 enum class QueueVerdict {

@@ -108,10 +108,12 @@ std::optional<base::MacAddress> Identities::mac_behind(const base::IpAddress& ad
   return std::nullopt;
 }
 
-Sighting Identities::look_up(const base::IpAddress& address, base::WallTime now) const {
+Sighting Identities::look_up(const base::IpAddress& address, base::WallTime now,
+                             const std::optional<base::MacAddress>& sender) const {
   Sighting sighting;
   sighting.address = address;
   sighting.mac = mac_behind(address, now);
+  if (!sighting.mac) sighting.mac = sender;
   if (auto found = neighbours_.find(address); found != neighbours_.end()) sighting.interface = found->second.interface;
   if (auto lease = leases_.find(address); lease != leases_.end() && runs(lease->second.until, now) &&
                                           (!lease->second.mac || lease->second.mac == sighting.mac))

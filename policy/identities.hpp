@@ -56,7 +56,9 @@ class Identities {
   void expire(base::WallTime now);
 
   // --- what is known
-  Sighting look_up(const base::IpAddress& address, base::WallTime now) const;
+  // `sender`: of a frame that has just come from this neighbour. It counts where nobody has told of its MAC yet.
+  Sighting look_up(const base::IpAddress& address, base::WallTime now,
+                   const std::optional<base::MacAddress>& sender = std::nullopt) const;
   // Since when the answer holds: the session's beginning, else when the address was first seen with its MAC.
   base::WallTime since(const base::IpAddress& address, base::WallTime now) const;
   // Every address that the neighbour table, a lease or a session tells of.

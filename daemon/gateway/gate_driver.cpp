@@ -196,7 +196,8 @@ std::optional<flow::Opening> GateDriver::opening(const QueuedPacket& packet, con
   }
   flow::Opening opening;
   opening.tuple = tuple;
-  opening.client = worker_.identify(tuple.client.address, worker_.settings().lan[*lan].interface);
+  opening.client = worker_.identify(tuple.client.address, worker_.settings().lan[*lan].interface,
+                                    {packet.sender, packet.in_interface});
   return opening;
 }
 

@@ -50,7 +50,9 @@ base::Result<> Gateway::begin(const rules::Settings& settings) {
     logging::warning("devices cannot be recognised by MAC: " + neighbors.error().message);
     sightings_ = std::make_unique<Sightings>(std::nullopt);
   } else {
-    sightings_ = std::make_unique<Sightings>(std::move(*neighbors));
+    auto on_link = netfilter::OnLink::open();
+    if (!on_link) return std::move(on_link).error();
+    sightings_ = std::make_unique<Sightings>(std::move(*neighbors), std::move(*on_link));
     loop_.add(sightings_->fd(), EPOLLIN, &neighbor_ear_);
     sightings_->refresh();
   }

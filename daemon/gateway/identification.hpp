@@ -13,10 +13,10 @@ struct Identification {
   Grants& grants;
   Quotas& quotas;
 
-  // `interface`: where its connection came in, if there is one.
+  // `interface`: where its connection came in, if there is one; `arrival`: its first packet, if this is about that.
   policy::Client identify(const policy::Snapshot& snapshot, const base::IpAddress& address,
-                          const std::string& interface = {}) const {
-    policy::Client client = snapshot.clients.identify(sightings.look_up(address, interface));
+                          const std::string& interface = {}, const Arrival& arrival = {}) const {
+    policy::Client client = snapshot.clients.identify(sightings.look_up(address, interface, arrival));
     base::WallTime now = wall_now();
     grants.look_up(snapshot, client, now);
     quotas.look_up(snapshot, client, now);

@@ -10,12 +10,15 @@ bool differ(const policy::Client& one, const policy::Client& other) {
   return one.group != other.group || one.user != other.user || one.device != other.device || one.mac != other.mac;
 }
 
-// Who a packet says it is from: no session, no lease.
-policy::Client by_packet(const policy::Snapshot& snapshot, policy::Sighting sighting) {
-  sighting.user.clear();
-  sighting.roles.clear();
-  sighting.hostname.clear();
-  return snapshot.clients.identify(sighting);
+// Somebody else to rules, of those of whom we have heard just now: a connection may have begun a moment before that, when
+// its address was all there was.
+bool was_taken_for_another(const policy::Snapshot& snapshot, const policy::Client& client,
+                           const policy::Sighting& sighting) {
+  policy::Sighting before;
+  before.address = sighting.address;
+  before.interface = sighting.interface;
+  policy::Client taken_for = snapshot.clients.identify(before);
+  return client.group != taken_for.group || client.user != taken_for.user || client.device != taken_for.device;
 }
 
 }  // namespace
@@ -34,9 +37,9 @@ bool People::look(const policy::Snapshot& snapshot) {
     policy::Client client = snapshot.clients.identify(sighting);
     if (client.group != snapshot.clients.group_by_packet(sighting))
       members.insert(address.to_string() + ' ' + snapshot.groups[client.group.value].name + '\n');
-    // An address that comes up together with its session may have been used a moment before that.
     auto before = clients_.find(address);
-    changed |= differ(client, before != clients_.end() ? before->second : by_packet(snapshot, sighting));
+    changed |=
+        before != clients_.end() ? differ(client, before->second) : was_taken_for_another(snapshot, client, sighting);
     fresh.emplace(address, std::move(client));
   }
   clients_ = std::move(fresh);

@@ -18,7 +18,8 @@ void Sightings::refresh() {
   if (!result) logging::warning("neighbour table: " + result.error().message);
 }
 
-policy::Sighting Sightings::look_up(const base::IpAddress& address, const std::string& interface) {
+policy::Sighting Sightings::look_up(const base::IpAddress& address, const std::string& interface,
+                                    const Arrival& arrival) {
   // Also where somebody is known already: the kernel may have learned since that it is somebody else, and a lease that
   // still tells of the one before would hide it.
   refresh();
@@ -27,8 +28,19 @@ policy::Sighting Sightings::look_up(const base::IpAddress& address, const std::s
     std::shared_lock lock(mutex_);
     sighting = identities_.look_up(address, wall_now());
   }
+  // Not kept: the kernel tells as soon as it has asked itself, and an address may be made up.
+  if (!sighting.mac && arrival.sender && is_neighbour(address, arrival.interface)) {
+    std::shared_lock lock(mutex_);
+    sighting = identities_.look_up(address, wall_now(), arrival.sender);
+  }
   if (!interface.empty()) sighting.interface = interface;
   return sighting;
+}
+
+// Behind another router the frame would tell that router's MAC.
+bool Sightings::is_neighbour(const base::IpAddress& address, unsigned interface) {
+  std::lock_guard reading(reading_);
+  return on_link_ && on_link_->ask(address, interface);
 }
 
 base::WallTime Sightings::since(const base::IpAddress& address) const {

@@ -1,7 +1,8 @@
 // What the gateway knows of who is behind its clients' addresses (policy/identities.hpp): the kernel's neighbour table
 // as it changes, leases and RADIUS sessions as the helper tells them, log-ins. Shared by all workers. A client's first
-// packet makes the kernel learn its MAC before we can accept the connection, so each answer reads the pending netlink news
-// first (one system call that finds nothing, as a rule), and is then final.
+// handshake makes the kernel learn its MAC before we can accept the connection, so each answer reads the pending netlink news
+// first (one system call that finds nothing, as a rule), and is then final. The kernel lane sees the very first packet, before
+// the kernel has answered anybody: there the frame tells who has sent it.
 #pragma once
 
 #include <mutex>
@@ -11,18 +12,28 @@
 #include <vector>
 
 #include "netfilter/netlink/neighbors.hpp"
+#include "netfilter/netlink/on_link.hpp"
 #include "policy/identities.hpp"
 
 namespace sluiced {
 
+// A packet that has just come from a client.
+struct Arrival {
+  std::optional<base::MacAddress> sender;  // of its frame
+  unsigned interface = 0;                  // its number
+};
+
 class Sightings {
  public:
-  explicit Sightings(std::optional<netfilter::NeighborWatch> watch) : watch_(std::move(watch)) {}
+  // Without a watch nobody is known by MAC.
+  explicit Sightings(std::optional<netfilter::NeighborWatch> watch, std::optional<netfilter::OnLink> on_link = {})
+      : watch_(std::move(watch)), on_link_(std::move(on_link)) {}
 
   int fd() const { return watch_ ? watch_->fd() : -1; }
   void refresh();  // when fd() is readable, and before each answer
   // Everything known of an address. `interface`: where its connection came in, if there is one.
-  policy::Sighting look_up(const base::IpAddress& address, const std::string& interface = {});
+  policy::Sighting look_up(const base::IpAddress& address, const std::string& interface = {},
+                           const Arrival& arrival = {});
   base::WallTime since(const base::IpAddress& address) const;
   std::vector<base::IpAddress> addresses() const;
   // Changes whenever an answer may be another than before.
@@ -34,8 +45,11 @@ class Sightings {
   std::vector<policy::Session> tend();
 
  private:
-  std::mutex reading_;  // one reader of the netlink socket at a time
+  bool is_neighbour(const base::IpAddress& address, unsigned interface);
+
+  std::mutex reading_;  // one user of the netlink sockets at a time
   std::optional<netfilter::NeighborWatch> watch_;
+  std::optional<netfilter::OnLink> on_link_;
   mutable std::shared_mutex mutex_;
   policy::Identities identities_;
 };

@@ -249,8 +249,8 @@ void Worker::listen_again() {
   }
 }
 
-policy::Client Worker::identify(const base::IpAddress& address, const std::string& interface) {
-  return identification_.identify(*surroundings_.snapshot, address, interface);
+policy::Client Worker::identify(const base::IpAddress& address, const std::string& interface, const Arrival& arrival) {
+  return identification_.identify(*surroundings_.snapshot, address, interface, arrival);
 }
 
 void Worker::open_flow(netfilter::Accepted accepted, const Listener& listener) {

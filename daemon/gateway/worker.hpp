@@ -110,7 +110,7 @@ class Worker {
   const WorkerSettings& settings() const { return settings_; }
   void note(const flow::AccessRecord& record);
   void describe(flow::Describe what) { settings_.uses->tell(std::move(what)); }
-  policy::Client identify(const base::IpAddress& address, const std::string& interface);
+  policy::Client identify(const base::IpAddress& address, const std::string& interface, const Arrival& arrival = {});
   void complain_of_limit(const base::IpAddress& client);  // once in a while
   void again(FlowDriver& flow);                           // work() once more, after the others
   void bury(FlowDriver& flow);  // its sockets are closed; freed when no event can name it any more

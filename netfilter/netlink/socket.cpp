@@ -33,10 +33,10 @@ base::Result<NetlinkSocket> NetlinkSocket::open(int family) {
   return NetlinkSocket(std::move(*socket));
 }
 
-int NetlinkSocket::request(nlmsghdr& message) {
+int NetlinkSocket::request(nlmsghdr& message, const std::function<bool(const nlmsghdr&)>& each) {
   message.nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
   if (int error = send(message)) return error;
-  return receive(message, [](const nlmsghdr&) { return true; });
+  return receive(message, each);
 }
 
 int NetlinkSocket::dump(nlmsghdr& message, const std::function<bool(const nlmsghdr&)>& each) {

@@ -22,14 +22,15 @@ class NetlinkSocket {
  public:
   static base::Result<NetlinkSocket> open(int family);
 
-  // Sends one request and waits for the kernel's acknowledgement. 0 or the kernel's errno.
-  int request(nlmsghdr& message);
+  // Sends one request and waits for the kernel's acknowledgement; `each` gets what comes before it. 0 or the kernel's errno.
+  int request(nlmsghdr& message, const std::function<bool(const nlmsghdr&)>& each = nothing);
   // Sends a dump request and calls `each` for every answer until it returns false. 0 or errno. An answer that changed
   // while it was read is asked for again, so `each` may see an object twice.
   int dump(nlmsghdr& message, const std::function<bool(const nlmsghdr&)>& each);
 
  private:
   explicit NetlinkSocket(base::sys::UniqueFd socket) : socket_(std::move(socket)) {}
+  static bool nothing(const nlmsghdr&) { return true; }
   int send(nlmsghdr& message);
   // Receives until the answer to `message` ends.
   int receive(const nlmsghdr& message, const std::function<bool(const nlmsghdr&)>& each);

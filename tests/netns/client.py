@@ -60,18 +60,20 @@ def trusting(names_checked: bool = True) -> ssl.SSLContext:
 
 
 def fetch(host, address: str, url: str, *, headers: dict | None = None, timeout: float = 5, method: str = "GET",
-          sni: str | None = None) -> Reply:
-    """GETs `url` from `address`, never by a resolver. `host` is who asks. `sni` where it differs from the URL's host."""
-    reply = _fetch(host, address, url, headers, timeout, method, sni)
+          sni: str | None = None, source: str | None = None) -> Reply:
+    """GETs `url` from `address`, never by a resolver. `host` is who asks, `source` one of its addresses. `sni` where it differs
+    from the URL's host."""
+    reply = _fetch(host, address, url, headers, timeout, method, sni, source)
     return dataclasses.replace(reply, scheme=url.partition("://")[0])
 
 
-def _fetch(host, address: str, url: str, headers: dict | None, timeout: float, method: str, sni: str | None) -> Reply:
+def _fetch(host, address: str, url: str, headers: dict | None, timeout: float, method: str, sni: str | None,
+           source: str | None) -> Reply:
     scheme, _, rest = url.partition("://")
     authority_part, slash, path = rest.partition("/")
     name, _, port = authority_part.partition(":")
     try:
-        with host.connect(address, int(port or (443 if scheme == "https" else 80)), timeout=timeout) as sock:
+        with host.connect(address, int(port or (443 if scheme == "https" else 80)), timeout=timeout, source=source) as sock:
             if scheme == "https":
                 context = trusting(names_checked=False)
                 with context.wrap_socket(sock, server_hostname=sni or name) as secured:

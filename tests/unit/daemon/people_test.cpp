@@ -61,6 +61,22 @@ TEST_F(PeopleTest, AnAddressThatComesUpWithItsLogInHasChanged) {
   EXPECT_TRUE(people_.look(snapshot_));
 }
 
+// So do its first packets and what tells whose it is: a connection on another port was judged as nobody's.
+TEST_F(PeopleTest, ANewAddressOfANamedDeviceHasChanged) {
+  const base::MacAddress tablet = *base::MacAddress::parse("02:00:00:00:00:01");
+  snapshot_.devices = {"tablet"};
+  snapshot_.clients.add_device(policy::DeviceId{0}, tablet);
+  policy::Lease lease;
+  lease.address = address;
+  lease.mac = tablet;
+  sightings_.adopt_leases({lease});
+  EXPECT_TRUE(people_.look(snapshot_));
+  EXPECT_EQ(people_.members(), "") << "packets tell, the rules need not be told";
+  lease.hostname = "tablet";
+  sightings_.adopt_leases({lease});
+  EXPECT_FALSE(people_.look(snapshot_));
+}
+
 TEST_F(PeopleTest, ALogInBetweenAReloadAndTheNextLookHasChanged) {
   lease("tablet");
   EXPECT_FALSE(people_.look(snapshot_));

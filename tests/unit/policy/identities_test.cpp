@@ -36,6 +36,18 @@ TEST(Identities, ALoginCoversEveryAddressOfTheDevice) {
   EXPECT_EQ(user_at(identities, other_v4), "");
 }
 
+TEST(Identities, TheSenderOfAFrameCountsWhereNobodyHasToldOfAMac) {
+  Identities identities;
+  identities.neighbour(v4, tablet, "br-lan", start);
+  identities.adopt_sessions(SessionSource::login, {session("jane", {v4})});
+  EXPECT_EQ(user_at(identities, privacy), "");
+  Sighting seen = identities.look_up(privacy, start, tablet);
+  EXPECT_EQ(seen.mac, tablet);
+  EXPECT_EQ(seen.user, "jane");
+  EXPECT_EQ(identities.look_up(v4, start, laptop).mac, tablet) << "the kernel knows";
+  EXPECT_EQ(identities.look_up(privacy, start).mac, std::nullopt) << "and nothing is kept";
+}
+
 TEST(Identities, NobodyInheritsAnAddress) {
   Identities identities;
   identities.neighbour(v4, tablet, "br-lan", start);
