@@ -119,7 +119,9 @@ class Disk:
         (self.directory / "filler").unlink()
 
     def read_only(self, on: bool = True):
-        subprocess.run(["mount", "-o", "remount,ro" if on else "remount,rw", self.directory], check=True)
+        command = ["mount", "-o", "remount,ro" if on else "remount,rw", self.directory]
+        # Busy for as long as somebody writes there: what was compiled is being put away, say.
+        wait_until(lambda: subprocess.run(command, capture_output=True).returncode == 0, 10, "it is mounted anew")
 
     def __enter__(self):
         return self

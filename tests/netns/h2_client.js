@@ -10,7 +10,7 @@ const finish = () => { console.log(JSON.stringify(told)); process.exit(0); };
 session.on('error', (error) => { told.error = error.code || error.message; finish(); });
 session.on('goaway', (code) => { told.goaway = code; });
 session.on('close', finish);
-setTimeout(() => { told.timeout = true; finish(); }, 12000);
+setTimeout(() => { told.timeout = true; finish(); }, 40000);
 
 function get(headers, body, trailers) {
   return new Promise((resolve) => {
@@ -65,7 +65,8 @@ const scenarios = {
       stream.close(8);
       if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
     }
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+    for (let i = 0; i < 150 && told.goaway === undefined && !session.destroyed; ++i)
+      await new Promise((resolve) => setTimeout(resolve, 100));
   },
 };
 session.on('connect', async () => {

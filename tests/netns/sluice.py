@@ -175,6 +175,8 @@ class Sluice:
             wait_until(self._ready, timeout, "sluiced is ready")
         except AssertionError as error:
             raise AssertionError(f"{error}; it said:\n{self.log_text}") from None
+        if self.ctl_json("status")["interception"]:  # what is decrypted before waits for three seconds, and is blocked then
+            wait_until(lambda: "signer" in self.ctl_json("status").get("confined", {}), 10, "the signer is there")
         return self
 
     def _ready(self) -> bool:

@@ -24,7 +24,7 @@ action = "block"
 PAGE = b"""<!doctype html><title>chat</title><p id=out>nothing<img src=/slow><script>
 var s = new WebSocket('wss://' + location.host + '/chat'), out = document.getElementById('out');
 s.onopen = function () { s.send('hello from a browser'); };
-s.onmessage = function (m) { out.textContent = 'echo: ' + m.data; };
+s.onmessage = function (m) { out.textContent = 'echo: ' + m.data; document.images[0].removeAttribute('src'); };
 s.onerror = function () { out.textContent = 'failed'; };
 </script>"""
 
@@ -48,8 +48,8 @@ def browser(inspecting, lab):
     def show(url: str, host=None) -> str:
         done = (host or lab.alice).run(
             "env", f"HOME={home}", "chromium-headless-shell", "--no-sandbox", "--disable-gpu", "--disable-quic",
-            f"--user-data-dir={home}/profile", "--virtual-time-budget=4000", "--timeout=8000", "--dump-dom", url,
-            check=False, timeout=60)
+            f"--user-data-dir={home}/profile", "--virtual-time-budget=4000", "--timeout=30000", "--dump-dom", url,
+            check=False, timeout=100)
         return done.stdout
     return show
 
@@ -69,8 +69,8 @@ def test_a_websocket_echoes(browser, inspecting, lab):
     def serve(sock):
         inside = server_context().wrap_socket(sock, server_side=True)
         head = read_head(inside)
-        if b"GET /slow" in head:  # the page is not ready before this is answered
-            time.sleep(2)
+        if b"GET /slow" in head:  # the page is not ready before this is answered, or not wanted any more
+            time.sleep(20)
         if b"pgrade: websocket" not in head:
             return inside.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n"
                                   b"\r\n" % len(PAGE) + PAGE)
@@ -90,8 +90,8 @@ def test_a_websocket_echoes(browser, inspecting, lab):
     with Peer(lab.origin.namespace, lab.peer["v4"], 443, serve):
         done = lab.alice.run("env", f"HOME={inspecting.directory}/home", "chromium-headless-shell", "--no-sandbox",
                              "--disable-gpu", f"--user-data-dir={inspecting.directory}/home/chat",
-                             f"--host-resolver-rules=MAP ws.test {lab.peer['v4']}", "--timeout=8000",
-                             "--dump-dom", "https://ws.test/", check=False, timeout=60)
+                             f"--host-resolver-rules=MAP ws.test {lab.peer['v4']}", "--timeout=30000",
+                             "--dump-dom", "https://ws.test/", check=False, timeout=100)
     assert "echo: hello from a browser" in done.stdout, done.stdout + done.stderr[-2000:]
 
 

@@ -67,9 +67,9 @@ def use(sluice, lab):
         assert fetch(lab.alice, lab.origin["v4"], f"{scheme}://www.allowed.test/").allowed
         assert fetch(lab.bob, lab.origin["v4"], f"{scheme}://www.allowed.test/").allowed
     assert fetch(lab.alice, lab.origin["v4"], "https://www.blocked.test/").blocked
-    assert account(lab.inner, "Start", User_Name="alice", Framed_IP_Address=lab.alice["v4"])
+    wait_until(lambda: account(lab.inner, "Start", User_Name="alice", Framed_IP_Address=lab.alice["v4"]), 10, "RADIUS is heard")
     assert sluice.ctl("code", "list").returncode == 0
-    assert lab.gateway.run("curl", "-sf", "http://127.0.0.1:9733/metrics", check=False).returncode == 0
+    wait_until(lambda: lab.gateway.run("curl", "-sf", "http://127.0.0.1:9733/metrics", check=False).returncode == 0, 5, "metrics")
     assert sluice.ctl("list", "stats").returncode == 0
 
 
@@ -249,13 +249,18 @@ def test_everything_still_works(sluice, lab):
     assert fetch(lab.bob, lab.origin["v4"], "http://www.allowed.test/").blocked
 
 
+def sleeps(pid: int) -> bool:
+    """It is sleep(1), and has its libc."""
+    return Path(f"/proc/{pid}/comm").read_text() == "sleep\n" and "libc.so" in Path(f"/proc/{pid}/maps").read_text()
+
+
 def test_without_confinement_the_same_is_allowed(sluice, lab):
     """What the table's refusals are worth: a process of the same user, unconfined, is answered otherwise."""
     with subprocess.Popen(["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "sleep", "60"]) as plain, \
          subprocess.Popen(["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "sleep", "60"]) as other:
         try:
             for each in (plain, other):
-                wait_until(lambda each=each: Path(f"/proc/{each.pid}/comm").read_text() == "sleep\n", 5, "it sleeps")
+                wait_until(lambda each=each: sleeps(each.pid), 5, "it sleeps")
             with Stopped(plain.pid) as stopped:
                 for name in ("policy", "passwd", "list"):
                     assert opens(stopped, files_of(sluice)[name]) == OK, name

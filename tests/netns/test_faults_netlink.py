@@ -1,5 +1,8 @@
 """Netlink sockets that overrun, and calls that fail with ENOBUFS: what is lost is noticed and read again."""
+import contextlib
+import os
 import signal
+import time
 
 import pytest
 
@@ -31,16 +34,14 @@ def test_the_supervisors_route_events_overrun(lab, sluice):
 
 def test_the_gateways_neighbour_and_conntrack_events_overrun(lab, sluice):
     """While it hangs for less than it takes to be killed, thousands of connections end and neighbours change."""
-    gateway = sluice.signal("gateway", signal.SIGSTOP)
-    try:
-        lab.gateway.ip(*(f"neigh {verb} 10.20.{i // 250}.{i % 250 + 1} lladdr 02:00:00:00:00:01 dev lan0"
-                         for verb in ("replace", "del") for i in range(2500, 5000)))
-        lab.alice.run("python3", "-c", FLOOD, lab.origin["v4"])
-        lab.gateway.run("conntrack", "-D", "-p", "udp", check=False)
-    finally:
-        sluice.signal("gateway", signal.SIGCONT)
-    wait_states(lab, JUDGED)
-    assert sluice.role("gateway") == gateway
+    for _ in range(3):
+        gateway, begun = sluice.signal("gateway", signal.SIGSTOP), time.monotonic()
+        flood(lab, gateway)
+        in_time = time.monotonic() - begun < 7
+        wait_states(lab, JUDGED)
+        if in_time:
+            break
+    assert in_time and sluice.role("gateway") == gateway
     accounting = wait_until(lambda: (seen := sluice.ctl_json("status")["accounting"])["event_overruns"] > 0 and seen, 20,
                             "the overrun is counted")
     assert "trouble" not in accounting
@@ -49,10 +50,22 @@ def test_the_gateways_neighbour_and_conntrack_events_overrun(lab, sluice):
     wait_until(lambda: sluice.ctl_json("status")["accounting"]["bytes_down"] > before, 20, "and counting goes on")
 
 
+def flood(lab, gateway: int):
+    """So much that a gateway which is stopped until its end cannot have heard it all."""
+    try:
+        lab.gateway.ip(*(f"neigh {verb} 10.20.{i // 250}.{i % 250 + 1} lladdr 02:00:00:00:00:01 dev lan0"
+                         for verb in ("replace", "del") for i in range(2500, 5000)))
+        lab.alice.run("python3", "-c", FLOOD, lab.origin["v4"])
+        lab.gateway.run("conntrack", "-D", "-p", "udp", check=False)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(gateway, signal.SIGCONT)
+
+
 FLOOD = """
 import socket, sys
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-for port in range(1000, 9000):
+for port in range(1000, 20000):
     try:
         sock.sendto(b"x" * 10, (sys.argv[1], port))
     except OSError:

@@ -153,7 +153,7 @@ def test_without_alpn_it_is_http1(inspecting, lab):
 
 
 def node(host, script: str, *arguments: str) -> dict:
-    done = host.run("node", str(Path(__file__).with_name(script)), *arguments, check=False)
+    done = host.run("node", str(Path(__file__).with_name(script)), *arguments, check=False, timeout=60)
     assert done.stdout.strip(), done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -1,7 +1,6 @@
 """Who is there, and what follows from it: log-ins choose the lane and what is closed, unknown devices have their place, and
 a log-in outlives a killed gateway but never its device."""
 import signal
-import time
 
 import pytest
 from backends import KINDS
@@ -85,6 +84,7 @@ def test_a_handshake_goes_on_while_its_client_becomes_somebody_else(lab, fresh, 
     halves["www.allowed.test"] = halves["www.allowed.test"][40:]
     login(sluice, lab.alice, user, family=family)
     wait_until(lambda: lab.alice[family] in sluice.kernel_rules(family), 5, "the kernel has been told")
+    assert sluice.ctl_json("status")["complete"]  # so have the workers
     answers = {}
     for name, sock in waiting.items():
         with sock:
@@ -106,7 +106,7 @@ def test_what_is_closed_follows_the_person(lab, sluice):
     login(sluice, lab.alice, "ben")
     assert fetch(lab.alice, lab.origin["v4"], "http://www.allowed.test/").allowed
     wait_until(lambda: client(sluice, lab.alice["v4"]).get("group") == "closed", 3, "ben is known")
-    time.sleep(1)  # and told to the kernel
+    wait_until(lambda: lab.alice["v4"] in sluice.kernel_rules("v4"), 5, "and told to the kernel")
     sluice.signal("supervisor", signal.SIGKILL)
     sluice.process.wait()
     wait_until(lambda: fetch(lab.alice, lab.origin["v4"], "http://www.allowed.test/").kind == "refused", 5, "closed")

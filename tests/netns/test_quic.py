@@ -10,13 +10,13 @@ import base64
 import collections
 import concurrent.futures
 import os
+import re
 import shutil
 import signal
 import socket
 import struct
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,7 @@ from sluice import Sluice
 
 # A kernel tells one host of six refusals at once and then of one a second; here they come in dozens.
 UNLIMITED = {"net__ipv4__icmp_ratelimit": 0, "net__ipv6__icmp__ratelimit": 0}
-SILENCE = 1.5                    # seconds; every answer here comes within milliseconds
+SILENCE = 5                      # seconds; every answer here comes within milliseconds
 WITHIN = 6.0                     # from a daemon's death to the state that POLICY promises within 3: a busy machine
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpora" / "pcap"
 POLICY = """
@@ -115,6 +115,10 @@ class Site:
                     self._serve("gtlsserver", "-q", "-d", str(root), *options, where, "443", key, certificate)
         if shutil.which("caddy"):
             self._serve_caddy(key, certificate)
+        if shutil.which("gtlsserver", path="/usr/sbin:/usr/bin"):
+            for where in (*self.http3.values(), *self.retry.values()):
+                wait_until(lambda where=where: re.search(re.escape(where) + r"\]?:443\s", lab.origin.run("ss", "-uln").stdout),
+                           10, f"a server at {where}")
 
     def _address(self, family: str, number: int) -> str:
         where = address("wan", number, family)
@@ -153,7 +157,7 @@ https:// {{
 # Asks for one small page again and again, by whatever protocol the browser then prefers.
 MANY = """<title>asking</title><pre id=log></pre><script>
 (async () => { let seen = [];
-  for (let i = 0; i != 12; i++) {
+  for (let i = 0; i < 12 || (i < 100 && !seen.includes('proto=HTTP/3.0')); i++) {
     try { seen.push((await (await fetch('/proto?' + i, {cache: 'no-store'})).text()).split(' ')[0]); }
     catch (error) { seen.push('failed'); }
     await new Promise(resolve => setTimeout(resolve, 100)); }
@@ -362,6 +366,8 @@ OTHER_BEGINNINGS = {"short header": short(bytes(8)), "Handshake": other_long(HAN
 def test_a_flow_that_does_not_begin_with_an_initial(gate, site, family, what):
     """0-RTT may overtake its Initial, and is sent again: it may be dropped in silence."""
     with Sender(site.lab.alice, site.echo[family].where) as sender:
+        if gate and what == "0-RTT":
+            sender.patience = 1.5
         end = sender.send(OTHER_BEGINNINGS[what])
         assert end == refused_by(gate) or (gate and what == "0-RTT" and end == "silent"), end
 
@@ -449,13 +455,13 @@ def test_first_flights_of_browsers(gate, site, family):
 # --- a real client -------------------------------------------------------------------------------------------------------------
 
 
-def http3(host, where: str, name: str = ALLOWED, *options: str, path: str = "/", timeout: str = "2s") -> str:
+def http3(host, where: str, name: str = ALLOWED, *options: str, path: str = "/", timeout: str = "10s") -> str:
     """What ngtcp2's client says; the page came if it says `:status: 200`. It takes the name for its hello from the host that
     it connects to, and from nothing else."""
     Path(f"/etc/netns/{host.namespace.name}/hosts").write_text(f"{where} {name}\n")
     done = host.run("gtlsclient", "--no-quic-dump", "--no-http-dump", "--exit-on-all-streams-close",
                     f"--timeout={timeout}", f"--handshake-timeout={timeout}", *options, name, "443",
-                    f"https://{name}{path}", check=False, timeout=15)
+                    f"https://{name}{path}", check=False, timeout=30)
     return done.stdout + done.stderr
 
 
@@ -472,13 +478,13 @@ class TestRealClient:
             pytest.skip("caddy is not installed (package caddy)")
         where = getattr(site, server)[family]
         assert got_page(http3(site.lab.alice, where))
-        assert got_page(http3(site.lab.alice, where, BLOCKED, timeout="1s")) == (gate is None)
+        assert got_page(http3(site.lab.alice, where, BLOCKED, timeout="1s" if gate else "10s")) == (gate is None)
 
     def test_retry_really_happens(self, gate, site, family):
         assert "type=Retry" in http3(site.lab.alice, site.retry[family])
 
     def test_a_large_answer(self, gate, site, family, tmp_path):
-        http3(site.lab.alice, site.http3[family], ALLOWED, f"--download={tmp_path}", path="/3000000", timeout="5s")
+        http3(site.lab.alice, site.http3[family], ALLOWED, f"--download={tmp_path}", path="/3000000")
         assert (tmp_path / "3000000").stat().st_size == 3_000_000
 
     def test_early_data(self, gate, site, family, tmp_path):
@@ -487,7 +493,8 @@ class TestRealClient:
         again = http3(site.lab.alice, site.http3[family], ALLOWED, *remembers)
         assert got_page(again) and "type=0RTT" in again
         for name, gets in (("other.blocked.test", gate is None), ("other.allowed.test", True)):
-            assert got_page(http3(site.lab.alice, site.http3[family], name, *remembers, timeout="1s")) == gets, name
+            assert got_page(http3(site.lab.alice, site.http3[family], name, *remembers,
+                                  timeout="10s" if gets else "1s")) == gets, name
 
     @pytest.mark.parametrize("ids", [("--scid=",), ("--dcid=0102030405060708",), ("--dcid=" + "ab" * 18,)],
                              ids=["none of its own", "short", "long"])
@@ -497,14 +504,14 @@ class TestRealClient:
     def test_version_negotiation(self, gate, site, family):
         for name, gets in ((ALLOWED, True), (BLOCKED, gate is None)):
             said = http3(site.lab.alice, site.http3[family], name, f"--version={RESERVED:#x}", "--preferred-versions=v1",
-                         timeout="1s")
+                         timeout="10s" if gets else "1s")
             assert got_page(said) == gets, name
 
     @pytest.mark.parametrize("how", [(), ("--nat-rebinding",)], ids=["migrates", "is rebound"])
     def test_a_client_that_moves_must_shake_hands_again(self, gate, site, family, how):
         """A new tuple whose first packet has a short header tells nothing."""
         moved = http3(site.lab.alice, site.http3[family], ALLOWED, "--change-local-addr=50ms", "--delay-stream=200ms", *how,
-                      timeout="1s")
+                      timeout="1s" if gate else "10s")
         assert got_page(moved) == (gate is None)
         assert got_page(http3(site.lab.alice, site.http3[family]))
 
@@ -524,11 +531,11 @@ def browse(site, host, family: str, url: str, *options: str) -> str:
     profile = site.lab.directory / f"chromium-{os.urandom(4).hex()}"
     where = site.caddy[family] if family == "v4" else f"[{site.caddy[family]}]"
     try:
-        return host.run("timeout", "--kill-after=2", "40", BROWSER, "--no-sandbox", "--disable-gpu", "--no-first-run",
+        return host.run("timeout", "--kill-after=2", "100", BROWSER, "--no-sandbox", "--disable-gpu", "--no-first-run",
                         "--disable-background-networking", "--disable-component-update", "--disable-sync",
                         "--disable-extensions", f"--user-data-dir={profile}", f"--host-resolver-rules=MAP * {where}",
                         f"--ignore-certificate-errors-spki-list={key_hash()}", *options, "--dump-dom", url, check=False,
-                        timeout=50).stdout
+                        timeout=110).stdout
     finally:
         shutil.rmtree(profile, ignore_errors=True)
 
@@ -617,14 +624,15 @@ def play(event: str, backend: str):
             assert ask_echo(flow, ALLOWED) == "answered"
         assert all_live(), "before"
         act(sluice)
-        begun = time.monotonic()
         assert all_live(), "at once"
-        for client, family, new in cells:
-            def looks(client=client, family=family):
-                return tuple(ask_anew(client, echo[family], name) for name in (ALLOWED, BLOCKED))
-            wait_until(lambda: looks() == new, max(0.1, WITHIN - (time.monotonic() - begun)), f"{client.network} {new}")
+
+
+        def looks() -> list:
+            return [tuple(ask_anew(client, echo[family], name) for name in (ALLOWED, BLOCKED)) for client, family, _ in cells]
+
+        wait_until(lambda: looks() == [new for *_, new in cells], WITHIN, f"{event}: {wanted}")
         assert all_live(), "later"
-        if new is JUDGED:
+        if wanted[-1] is JUDGED:
             for flow in flows:
                 assert ask_echo(flow, BLOCKED) == "refused", "an allowed flow is watched again"
         for end in (*flows, *echo.values()):

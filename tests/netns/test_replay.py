@@ -128,6 +128,9 @@ def test_requests_are_among_those_that_others_read():
 
 # --- our own traffic
 
+SO_RCVBUFFORCE = 33
+
+
 class Capture:
     """Every frame that passes one interface of a namespace, as a pcap file."""
 
@@ -136,16 +139,18 @@ class Capture:
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
             self.socket.bind((interface, 0))
         self.socket.settimeout(0.1)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
         self.path, self.stopping, self.frames = path, False, []
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
 
     def _read(self):
-        while not self.stopping:
+        while True:
             try:
                 self.frames.append((time.time(), self.socket.recv(65535)))
             except TimeoutError:
-                pass
+                if self.stopping:
+                    return
 
     def stop(self):
         time.sleep(0.3)

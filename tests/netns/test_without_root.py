@@ -40,7 +40,6 @@ def test_it_filters_and_follows(lab, sluice):
 
 
 def test_who_may_what(sluice):
-    wait_until(lambda: "signer" in sluice.ctl_json("status").get("confined", {}), 10, "the signer is confined")
     nobody = of_status(sluice.supervisor, "Uid")[0]
     for role, kept in (("supervisor", NET_ADMIN | NET_RAW | NET_BIND_SERVICE), ("gateway", NET_ADMIN), ("keeper", 0), ("signer", 0)):
         pid = sluice.supervisor if role == "supervisor" else sluice.role(role)
