@@ -3,12 +3,16 @@
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 namespace netfilter {
 
 base::Result<OnLink> OnLink::open() {
   base::Result<NetlinkSocket> socket = NetlinkSocket::open(NETLINK_ROUTE);
   if (!socket) return std::move(socket).error();
+  // The answer is there when the question has been sent; one that there was no memory for never comes.
+  constexpr timeval patience{0, 100'000};
+  setsockopt(socket->fd(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   return OnLink(std::move(*socket));
 }
 

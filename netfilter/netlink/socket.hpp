@@ -21,6 +21,7 @@ base::Result<base::sys::UniqueFd> open_netlink(int family, std::initializer_list
 class NetlinkSocket {
  public:
   static base::Result<NetlinkSocket> open(int family);
+  int fd() const { return socket_.get(); }
 
   // Sends one request and waits for the kernel's acknowledgement; `each` gets what comes before it. 0 or the kernel's errno.
   int request(nlmsghdr& message, const std::function<bool(const nlmsghdr&)>& each = nothing);
