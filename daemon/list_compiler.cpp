@@ -14,6 +14,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/sys/close_others.hpp"
 #include "base/sys/memory_file.hpp"
 #include "base/text.hpp"
 #include "daemon/log.hpp"
@@ -80,6 +81,8 @@ bool unpack(std::string_view text, rules::Diagnostics& diagnostics, std::string&
 
 [[noreturn]] void compile_in_child(const std::vector<rules::ListDeclaration>& lists, const std::array<int, 3>& out) {
   die_with_parent();
+  // The supervisor's channels, its lock and the CA's key are nothing for who reads strangers' lists.
+  base::sys::close_others({out[0], out[1], out[2], logging::journal_descriptor()});
   signal(SIGPIPE, SIG_DFL);
   alarm(compile_limit_s);
   // Without root it can have no other account than ours, and reads what that may read.

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "base/sys/close_others.hpp"
 #include "base/sys/memory_file.hpp"
 #include "base/sys/write_all.hpp"
 #include "base/text.hpp"
@@ -109,6 +110,8 @@ pid_t ListStore::keep(ListImages& images) const {
 // The inputs go first and come back last: an image never stands beside inputs that it was not made from.
 void ListStore::keep_in_child(const ListImages& images) const {
   die_with_parent();
+  // Else a role whose channel is closed by the supervisor would not hear of it before we have ended.
+  base::sys::close_others({images.image.get(), images.sources.get(), logging::journal_descriptor()});
   auto fail = [&](const std::string& what) {
     logging::warning("the compiled lists are not kept, the next start compiles them again: " + what + ": " +
                      std::strerror(errno));

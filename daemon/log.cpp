@@ -76,6 +76,10 @@ bool tell_the_journal(Level level, std::string_view text) {
 
 }  // namespace
 
+int journal_descriptor() {
+  return journal ? journal.get() : -1;
+}
+
 bool to_the_journal(std::string_view identifier, std::string_view text, const Fields& fields) {
   if (!journal) return false;
   std::string datagram;

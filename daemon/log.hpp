@@ -15,6 +15,7 @@ enum class Level { error = 3, warning = 4, notice = 5, info = 6, debug = 7 };
 void set_role(std::string_view role);         // shown in every line
 void set_level(std::string_view level_name);  // "error" ... "debug"; unknown names mean "info"
 void write(Level level, std::string_view text);
+int journal_descriptor();  // for a child that closes what is not its own; -1: standard error is all there is
 
 // A record for the journal, of level info, with fields of its own; its program is called `identifier`. False, and never a
 // wait: standard error is not the journal, or it does not take it.

@@ -8,6 +8,7 @@
 // failure half-way says so.
 #include "netfilter/backend.hpp"
 
+#include <endian.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -233,6 +234,28 @@ base::Result<> remove_all() {
 bool is_applied(Backend backend, const DivertPlan& plan, RulesetState state) {
   if (backend == Backend::iptables) return hooks_in_place(false);
   return nftables_in_place() && (render_iptables_queue(plan, state).v4.empty() || hooks_in_place(true));
+}
+
+std::uint64_t table_number(Backend backend) {
+  if (backend != Backend::nftables) return 0;
+  base::Result<NetlinkSocket> socket = NetlinkSocket::open(NETLINK_NETFILTER);
+  if (!socket) return 0;
+  NetlinkBuffer buffer;
+  nlmsghdr* message = mnl_nlmsg_put_header(buffer.data());
+  message->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE;
+  auto* header = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(nfgenmsg)));
+  header->nfgen_family = NFPROTO_INET;
+  header->version = NFNETLINK_V0;
+  mnl_attr_put_strz(message, NFTA_TABLE_NAME, "sluice");
+  std::uint64_t number = 0;
+  socket->request(*message, [&](const nlmsghdr& answer) {
+    for_each_attribute(answer, sizeof(nfgenmsg), [&](const nlattr& attribute) {
+      if (mnl_attr_get_type(&attribute) == NFTA_TABLE_HANDLE && mnl_attr_get_payload_len(&attribute) == sizeof number)
+        number = be64toh(mnl_attr_get_u64(&attribute));
+    });
+    return true;
+  });
+  return number;
 }
 
 std::string list_rules() {

@@ -2,6 +2,7 @@
 // standard input. Needs CAP_NET_ADMIN in the network namespace; used by the supervisor and by `sluicectl down`.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/result.hpp"
@@ -28,6 +29,9 @@ void remove_other(Backend backend, const DivertPlan& plan);
 base::Result<> remove_all();
 // Whether our rules are still in place as apply() left them (somebody may have flushed them).
 bool is_applied(Backend backend, const DivertPlan& plan, RulesetState state);
+// Tells apply()'s table from one that somebody else has put in its place since, from a file of ours, say (fw4 loads all anew):
+// the kernel numbers tables as they come. 0: there is none, or the backend has no tables of its own.
+std::uint64_t table_number(Backend backend);
 // Every rule there is, as the tools list it, without the contents of sets.
 std::string list_rules();
 

@@ -135,7 +135,7 @@ class Renderer {
     rule("-p tcp -m tcp ! --tcp-flags SYN,ACK SYN -g SLUICE_MIDDLE");
     if (gated_)
       for (const DivertPlan::Lan& lan : plan_.lan)
-        rule("-i " + lan.interface + " -p tcp " + gate_mark("connmark") + ' ' + set_connmark(Mark::none));
+        rule_on_ports("-i " + lan.interface + " -p tcp " + gate_mark("connmark"), plan_.tls, set_connmark(Mark::none));
     for (const DivertPlan::Lan& lan : plan_.lan)
       rule("-i " + lan.interface + " -p tcp " + alive() + " -g SLUICE_OPENING");
 

@@ -166,8 +166,11 @@ class Renderer {
     rule("type filter hook prerouting priority mangle; policy accept;");
     rule("meta l4proto != tcp accept");
     rule("tcp flags & (syn | ack) != syn goto middle");
+    // Of an earlier connection on the tuple. On other ports a mark is a refusal of this one (gateway/other_ports.hpp), and the
+    // client's next SYN does not end it.
     if (gated_ && !plan_.lan.empty())
-      rule("iifname " + lan() + ' ' + is_gate_mark("ct mark") + ' ' + clear_mark("ct mark"));
+      rule_on_ports("iifname " + lan() + " tcp dport", plan_.tls,
+                    is_gate_mark("ct mark") + ' ' + clear_mark("ct mark"));
     if (!plan_.lan.empty()) rule("iifname " + lan() + " meta nfproto @alive goto opening");
     end();
 

@@ -259,7 +259,9 @@ base::Result<policy::Zone> parse_tzif(std::string name, base::Bytes file) {
 
 base::Result<policy::Zone> parse_zone(std::string name, base::Bytes file) {
   if (base::as_text(file).starts_with("TZif")) return parse_tzif(std::move(name), file);
-  auto rule = PosixParser(base::trim(base::as_text(file))).parse();
+  std::string_view text = base::trim(base::as_text(file));
+  if (is_utc(text)) text = "UTC0";  // as OpenWrt writes /etc/TZ where nobody has set a zone
+  auto rule = PosixParser(text).parse();
   if (!rule) return base::malformed("neither a TZif file nor a TZ string");
   policy::Zone zone{std::move(name), {}};
   write_out(*rule, zone.changes);

@@ -1,5 +1,7 @@
 #include "sluicectl/verbs.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +10,7 @@
 #include <memory>
 #include <thread>
 
+#include "base/sys/unique_fd.hpp"
 #include "control/client.hpp"
 #include "control/explain.hpp"
 #include "netfilter/backend.hpp"
@@ -149,6 +152,16 @@ int down(const Arguments& arguments) {
   if (reply) return print(arguments, *reply);
   if (geteuid() != 0) {
     std::fprintf(stderr, "sluicectl: %s; only root can remove the rules without it\n", reply.error().message.c_str());
+    return exit_unreachable;
+  }
+  // Held until we have done: a daemon that lives would put its rules back, one that begins must wait.
+  base::sys::UniqueFd lock(open((arguments.run + "/sluiced.lock").c_str(), O_RDWR | O_CLOEXEC));
+  if (lock && flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    std::fprintf(stderr,
+                 "sluicectl: %s, and yet it runs: it may be starting, or hang, and would put its rules back. Stop it "
+                 "first (systemctl "
+                 "stop sluiced, or service sluice stop), then try again\n",
+                 reply.error().message.c_str());
     return exit_unreachable;
   }
   unlink((arguments.run + "/ruleset.nft").c_str());  // a firewall that loads anew must not bring it back

@@ -22,12 +22,20 @@ bool Gateway::adopt_lessons(const control::Json& codes) {
   std::vector<TemporaryRules::Lesson> lessons;
   for (const control::Json& code : codes)
     if (code.is_object() && !code.value("to", "").empty()) lessons.push_back({code.value("rule", ""), code["to"]});
-  if (!temporary_.adopt_lessons(std::move(lessons)) || !snapshot_) return false;
-  if (auto built = rebuild(); !built) {
-    logging::warning("lesson codes: " + built.error().message + "; none of them is good");
-    temporary_.adopt_lessons({});
-    (void)rebuild();
+  if (!temporary_.adopt_lessons(lessons) || !snapshot_) return false;
+  if (rebuild()) return true;
+  // What one of them is for is no more, a category, say: the others are as good as before.
+  std::vector<TemporaryRules::Lesson> good;
+  for (TemporaryRules::Lesson& each : lessons) {
+    good.push_back(std::move(each));
+    temporary_.adopt_lessons(good);
+    rules::Diagnostics diagnostics;
+    if (open_bundle(bundle_, diagnostics, temporary_.to_toml()).snapshot) continue;
+    logging::warning("the code for " + good.back().to + " opens nothing any more: " + told_errors(diagnostics));
+    good.pop_back();
   }
+  temporary_.adopt_lessons(std::move(good));
+  (void)rebuild();
   return true;
 }
 

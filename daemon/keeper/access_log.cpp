@@ -9,9 +9,14 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/log.hpp"
+#include "daemon/loop.hpp"
 
 namespace sluiced {
 namespace {
+
+using namespace std::chrono_literals;
+
+constexpr base::Duration retry_period = 10s;  // for a file that could not be opened
 
 // "client" as SLUICE_CLIENT, and so on; what has no single value has no field. A line in squid's form has none.
 logging::Fields journal_fields(std::string_view line) {
@@ -39,6 +44,7 @@ void AccessLog::open(const std::string& where) {
 void AccessLog::reopen() {
   file_.reset();
   torn_ = false;
+  opened_ = monotonic_now();
   if (where_ == "off" || where_ == "syslog") trouble_.clear();
   if (where_ == "off" || where_ == "syslog") return;
   // O_NONBLOCK: a pipe that nobody reads is trouble to be told of, not something to wait for.
@@ -53,6 +59,7 @@ void AccessLog::write(std::string_view lines) {
   auto count = [](std::string_view text) {
     return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
   };
+  if (!file_ && monotonic_now() - opened_ > retry_period) reopen();
   if (!file_) {
     lost_ += count(lines);
     return;

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/sys/unique_fd.hpp"
+#include "base/time.hpp"
 #include "daemon/keeper/syslog_socket.hpp"
 
 namespace sluiced {
@@ -15,7 +16,8 @@ class AccessLog {
  public:
   explicit AccessLog(SyslogSocket syslog = SyslogSocket()) : syslog_(std::move(syslog)) {}
 
-  // "off", "syslog" or a path. An unwritable path is said with its reason; lines are then lost until reopen() works.
+  // "off", "syslog" or a path. An unwritable path is said with its reason; lines are then lost until reopen() works, which write() tries
+  // now and then.
   void open(const std::string& where);
   void reopen();  // after logrotate moved the file
   void write(std::string_view lines);
@@ -30,7 +32,8 @@ class AccessLog {
   std::string where_ = "off";
   SyslogSocket syslog_;
   base::sys::UniqueFd file_;
-  bool torn_ = false;  // the file's last line lacks its end: the disk was full
+  base::Monotonic opened_{};  // or tried to
+  bool torn_ = false;         // the file's last line lacks its end: the disk was full
   std::uint64_t lost_ = 0;
   std::string trouble_;
 };

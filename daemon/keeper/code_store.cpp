@@ -9,6 +9,7 @@
 #include "daemon/code_hash.hpp"
 #include "daemon/log.hpp"
 #include "daemon/temporary_rules.hpp"
+#include "rules/names.hpp"
 
 namespace sluiced {
 namespace {
@@ -69,6 +70,16 @@ Reply CodeStore::make(const control::Request& request, const std::vector<std::st
       return control::refusal(2, "there is no " + to);
     if (!is_tag && kind != "host:" && kind != "url:" && kind != "ip:")
       return control::refusal(2, "'" + to + "' is not a host, a URL, category:NAME, list:NAME or ip:ADDRESS");
+    // As the policy will read it.
+    std::string_view rest = std::string_view(to).substr(kind.size());
+    std::string why;
+    auto look = [&](const auto& parsed) {
+      if (!parsed) why = parsed.error().message;
+    };
+    if (kind == "host:") look(rules::parse_host(rest));
+    if (kind == "url:") look(rules::parse_url_prefix(rest));
+    if (kind == "ip:") look(rules::parse_prefix(rest));
+    if (!why.empty()) return control::refusal(2, "'" + to + "': " + why);
     rule = "lesson " + random_code().substr(0, 4) + " (" + to + ")";
   } else {
     std::vector<std::string> known(rules);

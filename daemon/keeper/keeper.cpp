@@ -275,7 +275,9 @@ void Keeper::accept_peer() {
   }
 }
 
-void Keeper::Peer::ready(std::uint32_t) {
+void Keeper::Peer::ready(std::uint32_t events) {
+  // Who has gone has been told, or believes, that nothing comes of it: a `down` that waited for a hung keeper, say.
+  if ((events & EPOLLHUP) && !asked) return keeper->drop(number);
   keeper->peer_ready(*this);
 }
 

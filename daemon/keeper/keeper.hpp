@@ -2,6 +2,8 @@
 // pass on is one of the fixed verbs; what only the supervisor may do travels to it as a bare number, never as text.
 #pragma once
 
+#include <unistd.h>
+
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -88,7 +90,8 @@ class Keeper {
   std::string list_trouble_;  // lines for `status`
   std::string confinement_;   // of each role, lines
   std::map<std::uint64_t, std::unique_ptr<Peer>> peers_;
-  std::uint64_t next_number_ = 1;
+  // The supervisor may still have answers to numbers of an earlier keeper.
+  std::uint64_t next_number_ = static_cast<std::uint64_t>(getpid()) << 32 | 1;
   control::Json restarts_ = control::Json::object();
   std::optional<AskedMetrics> metrics_;
 };

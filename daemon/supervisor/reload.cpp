@@ -6,6 +6,7 @@
 // Compiling takes seconds for millions of names, so it runs beside everything else; whoever asks meanwhile has the next
 // one.
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "daemon/diagnostic_text.hpp"
 #include "daemon/kept_text.hpp"
 #include "daemon/log.hpp"
+#include "daemon/supervisor/means.hpp"
 #include "daemon/supervisor/supervisor.hpp"
 #include "rules/list_inputs.hpp"
 
@@ -113,6 +115,7 @@ void Supervisor::finish_reload(ListImages lists) {
     store_.discard(suffix);
     refuse_reload(std::move(why));
   };
+  if (stopping_) return refuse("the daemon is stopping\n");
   rules::Diagnostics& diagnostics = reload_->diagnostics;
   Bundle bundle = make_bundle(reload_->text, std::move(lists), diagnostics);
   rules::Loaded loaded;
@@ -239,6 +242,9 @@ int run_boot(const Options& options) {
   if (good) keep_lists(*trial);
   std::error_code error;
   std::filesystem::create_directories(options.run, error);
+  // A daemon that lives has rules of its own, which are not to be replaced.
+  base::sys::UniqueFd lock(open((options.run + "/sluiced.lock").c_str(), O_RDWR | O_CLOEXEC));
+  if (lock && flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return good ? exit_ok : exit_bad_input;
   auto done = apply_closed_part(trial->loaded.settings, *trial->loaded.snapshot, options.run);
   if (done) return good ? exit_ok : exit_bad_input;
   logging::error(done.error().message);
@@ -255,6 +261,10 @@ int run_check(const Options& options) {
   auto trial = try_files(options);
   if (!trial) return exit_bad_input;
   keep_lists(*trial);
+  if (auto means = means_to_run(trial->loaded.settings); !means) {
+    logging::error(means.error().message);
+    return exit_bad_input;
+  }
   if (!wants_authority(*trial->loaded.snapshot)) return exit_ok;
   auto authority = open_authority(trial->loaded.settings, options.state);
   if (authority) return exit_ok;

@@ -159,6 +159,7 @@ base::Result<> RulesetKeeper::apply(bool gateway_lives) {
   is_behind_ = !applied;
   if (!applied) return applied;
   applied_ = state;
+  table_ = netfilter::table_number(backend_);
   if (std::exchange(taking_over_, false)) netfilter::remove_other(backend_, plan_);
   if (backend_ == netfilter::Backend::nftables)
     file_.keep(netfilter::render_nftables(plan, state));
@@ -241,12 +242,14 @@ bool RulesetKeeper::tend(const rules::Settings& settings, const policy::Snapshot
     auto routed = netfilter::install_policy_route(settings.network.mark_mask);
     if (routed && *routed) logging::warning("our ip rule or route was removed (by somebody); it is put back");
     if (!routed) complaint = "policy routing: " + routed.error().message;
+    routes_changed_ = !routed;  // nobody tells us a second time
   }
-  bool in_place = taking_over_ || netfilter::is_applied(backend_, plan_, applied_) ||
+  bool is_ours = netfilter::is_applied(backend_, plan_, applied_) && netfilter::table_number(backend_) == table_;
+  bool in_place = taking_over_ || is_ours ||
                   (applied_ == RulesetState::closed && !netfilter::has_closed_group(plan_));  // then there are none
   if (other_ways || other_lane || !in_place || divert_now || is_behind_) {
     if (!in_place && !is_behind_ && complaint_.empty())
-      logging::warning("our rules are not in the kernel any more (removed by somebody); they are put back");
+      logging::warning("our rules are not in the kernel any more (removed or replaced by somebody); they are put back");
     if (other_ways) logging::info("the ways out have changed; the rules follow");
     auto applied = apply(gateway_lives);
     fresh = applied.ok();
@@ -261,15 +264,16 @@ bool RulesetKeeper::tend(const rules::Settings& settings, const policy::Snapshot
   return fresh;
 }
 
-void RulesetKeeper::remove_rules() {
+base::Result<> RulesetKeeper::remove_rules() {
   file_.remove();  // first: whoever includes it now must not bring back what goes
   auto removed = netfilter::remove_all();
   if (!removed) logging::error("ruleset: " + removed.error().message);
+  return removed;
 }
 
 void RulesetKeeper::finish(bool leave_nothing) {
   if (leave_nothing || !netfilter::has_closed_group(plan_)) {
-    remove_rules();
+    (void)remove_rules();
   } else {
     auto closed = apply(false);
     if (!closed) logging::error("ruleset: " + closed.error().message);

@@ -39,7 +39,7 @@ class RulesetKeeper {
   bool tend(const rules::Settings& settings, const policy::Snapshot& snapshot, bool gateway_lives);
   // What stays when we go: the closed groups' refusals, or nothing at all.
   void finish(bool leave_nothing);
-  void remove_rules();  // everything of ours, at once; finish() does the rest
+  base::Result<> remove_rules();  // everything of ours, at once; finish() does the rest
 
   int fd() const { return routes_->fd(); }  // readable: call hear()
   void hear();                              // routes, rules or links have changed
@@ -69,6 +69,7 @@ class RulesetKeeper {
   std::vector<Person> people_;
   netfilter::DivertPlan plan_;
   netfilter::RulesetState applied_ = netfilter::RulesetState::closed;
+  std::uint64_t table_ = 0;   // netfilter::table_number() of what we have applied; 0: not known
   bool is_behind_ = false;    // the tool failed: what is in the kernel is older than plan_, or a part of it
   bool taking_over_ = false;  // until the first rules of ours
   base::Monotonic checked_{};

@@ -20,9 +20,9 @@
 #include "daemon/accounting_settings.hpp"
 #include "daemon/diagnostic_text.hpp"
 #include "daemon/flow_labels.hpp"
-#include "daemon/identity_settings.hpp"
 #include "daemon/log.hpp"
 #include "daemon/meter_baselines.hpp"
+#include "daemon/supervisor/means.hpp"
 #include "daemon/supervisor/notify.hpp"
 
 namespace sluiced {
@@ -62,13 +62,17 @@ int Supervisor::run() {
 }
 
 base::Result<> Supervisor::begin() {
+  // First of all: loading may compile for minutes, and none of these may end us meanwhile.
+  sigset_t watched;
+  sigemptyset(&watched);
+  for (int each : {SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD}) sigaddset(&watched, each);
+  sigprocmask(SIG_BLOCK, &watched, nullptr);
   store_.begin();
   auto loaded = load();
   if (!loaded) return loaded;
-  auto account = look_up_account(settings_.daemon.user);
-  if (!account) return std::move(account).error();
-  account_ = *account;
-  if (auto privileged = is_privileged_enough(account_); !privileged) return privileged;
+  auto means = means_to_run(settings_);
+  if (!means) return std::move(means).error();
+  account_ = means->account;
   for (auto step : {&Supervisor::claim_run_directory, &Supervisor::open_control_socket}) {
     auto done = (this->*step)();
     if (!done) return done;
@@ -77,19 +81,15 @@ base::Result<> Supervisor::begin() {
   prepare_state_folder("codes", 0700);
   prepare_state_folder("learned", 0700);
   prepare_usage_folder();
-  auto identities = read_identity_settings(settings_.identity);
-  if (!identities) return std::move(identities).error();
-  identity_sources_ = to_text(*identities);
-  lease_files_ = identities->lease_files;
+  identity_sources_ = to_text(means->identities);
+  lease_files_ = means->identities.lease_files;
   prepare_state_folder("identities", 0700);
   prepare_state_folder("logins", 0700);
   prepare_state_folder("quotas", 0700);
   prepare_state_folder("grants", 0700);
   for (const std::string& warning : warnings_about_this_host(settings_)) logging::warning(warning);
 
-  sigset_t watched;
-  sigemptyset(&watched);
-  for (int each : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD}) sigaddset(&watched, each);
+  for (int each : {SIGTERM, SIGINT}) sigaddset(&watched, each);
   sigprocmask(SIG_BLOCK, &watched, nullptr);
   signal(SIGPIPE, SIG_IGN);
   signals_.reset(signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
@@ -150,7 +150,7 @@ void Supervisor::hear_gateway() {
     adopt_confinement(gateway_, message);
     if (message.type == MessageType::stepped_aside) send_others_away();
     if (message.type == MessageType::members) adopt_people(message.text);
-    if (message.type == MessageType::policy_live && !live_) {
+    if (message.type == MessageType::policy_live && !live_ && !stopping_) {
       live_ = true;
       tend_ruleset();
       let_predecessor_drain();
@@ -172,6 +172,7 @@ void Supervisor::hear_gateway() {
 
 // Lines of "ADDRESS GROUP", which are the gateway's own (it could change the rules itself).
 void Supervisor::adopt_people(std::string_view lines) {
+  if (stopping_) return;
   std::vector<Person> people;
   for (std::string_view line : base::split(lines, '\n')) {
     std::size_t space = line.find(' ');
@@ -215,7 +216,12 @@ void Supervisor::hear_keeper() {
     } else if (message.type == MessageType::down) {
       logging::notice("down: every rule is removed, then we stop");
       stop(true);
-      answer(message.text, {exit_ok, "every rule of sluice is removed; traffic flows unfiltered\n", {{"down", true}}});
+      auto removed = ruleset_.remove_rules();
+      answer(
+          message.text,
+          removed
+              ? control::Reply{exit_ok, "every rule of sluice is removed; traffic flows unfiltered\n", {{"down", true}}}
+              : control::refusal(1, "the daemon stops, but its rules are not removed: " + removed.error().message));
     }
   }
 }
@@ -337,6 +343,7 @@ bool Supervisor::gateway_lives() const {
 }
 
 void Supervisor::tend_ruleset() {
+  if (stopping_) return;
   if (ruleset_.tend(settings_, *snapshot_, gateway_lives())) beat_now();
 }
 
@@ -354,7 +361,7 @@ void Supervisor::stop(bool leave_nothing) {
   stop_by_ = monotonic_now() + stop_limit;
   notify_service_manager("STOPPING=1");
   // New connections follow the rules of a stopped gateway from now on; running ones may end (the routes stay for them).
-  if (leave_nothing_) ruleset_.remove_rules();
+  if (leave_nothing_) (void)ruleset_.remove_rules();
   if (gateway_.child) gateway_.child->channel.send(MessageType::drain);
 }
 

@@ -96,6 +96,7 @@ void Supervisor::check_ended(int status) {
                          std::to_string(std::chrono::microseconds(std::chrono::duration_cast<std::chrono::microseconds>(
                                                                       monotonic_now().time_since_epoch()))
                                             .count()));
+  hear_gateway();  // a build of ours may have taken its time: whether it lives is asked now
   if (!gateway_lives() || !gateway_.child->channel.send(MessageType::step_aside)) send_others_away();
 }
 
@@ -125,6 +126,7 @@ void Supervisor::tend_restart() {
 }
 
 void Supervisor::leave_for_successor() {
+  hear_gateway();
   if (gateway_lives()) {
     int channel = gateway_.child->channel.fd();
     fcntl(channel, F_SETFD, 0);

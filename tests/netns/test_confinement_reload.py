@@ -72,6 +72,7 @@ def test_the_list_compiler(lab, fresh):
             continue
         try:
             with Stopped(caught) as stopped:
+                held = [os.readlink(f"/proc/{caught}/fd/{fd}") for fd in os.listdir(f"/proc/{caught}/fd") if int(fd) > 2]
                 bad = sluice.config / "lists" / "bad.txt"
                 answers = {"list": opens(stopped, bad), "write": opens(stopped, bad, os.O_WRONLY),
                            "policy": opens(stopped, sluice.config / "policy.toml"),
@@ -84,5 +85,7 @@ def test_the_list_compiler(lab, fresh):
                 raise
             caught = None  # it had ended
     assert caught, "never seen"
+    # Its pipes, and lists that it reads: none of the supervisor's channels, locks and keys.
+    assert [link for link in held if not link.startswith("pipe:") and "/lists/" not in link] == [], held
     assert answers == {"list": OK, "write": ACCES, "policy": ACCES, "shadow": ACCES, "passwd": ACCES, "socket": PERM,
                        "fork": PERM, "run": PERM, "signal": PERM}

@@ -184,7 +184,22 @@ def test_a_log_in_that_the_kernel_could_not_be_told_of_is_told_later(lab, fresh,
     tool.mode = "works"
     wait_until(lambda: lab.alice["v4"] in sluice.kernel_rules("v4"), 30, "the rules follow")
     wait_until(lambda: "as they should be again" in sluice.log_text, 5, "that it is well again is said")
-    assert "removed by somebody" not in sluice.log_text
+    assert "by somebody" not in sluice.log_text
+
+
+def test_rules_of_ours_that_somebody_else_loads_do_not_stay(lab, fresh):
+    """A firewall that loads all anew may still have read the file of a moment ago: rules that only refuse, or of other groups."""
+    sluice = fresh(POLICY, start=False)
+    assert sluice.boot().returncode == 0
+    refusals = lab.gateway.run("nft", "list", "table", "inet", "sluice").stdout
+    sluice.start()
+    wait_states(lab, JUDGED)
+    assert sluice.boot().returncode == 0  # beside a daemon that lives it changes nothing
+    assert states(lab) == JUDGED
+    for _ in range(2):
+        lab.gateway.nft("delete table inet sluice\n" + refusals)
+        wait_states(lab, JUDGED, 5)
+    assert "replaced by somebody" in sluice.log_text
 
 
 def test_our_ip_rule_is_removed(lab, fresh):

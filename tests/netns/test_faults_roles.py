@@ -263,6 +263,33 @@ def test_a_crash_loop_backs_off_and_if_down_holds(lab, fresh):
     assert sluice.process.poll() is None
 
 
+def test_down_without_an_answer_changes_nothing_while_the_daemon_lives(lab, fresh):
+    """It would put its rules back, and who was told that traffic flows unfiltered would find it judged."""
+    sluice = fresh(POLICY)
+    keeper = sluice.signal("keeper", STOP)
+    done = sluice.ctl("down")
+    assert done.returncode == 3 and "Stop it first" in done.stderr, done
+    assert states(lab) == JUDGED
+    os.kill(keeper, KILL)
+    wait_until(lambda: sluice.ctl("status").returncode == 0, 20, "it answers again")
+    wait_states(lab, JUDGED)
+    assert sluice.ctl("down").returncode == 0
+    sluice.process.wait(30)
+    assert states(lab) == ("passes", "passes")
+
+
+def test_signals_do_not_end_a_start(lab, fresh):
+    """logrotate and a service manager know nothing of how long lists take to compile."""
+    sluice = fresh(POLICY, start=False)
+    (sluice.config / "lists" / "bad.txt").write_text(MANY_NAMES)
+    sluice.launch()
+    wait_until(lambda: list_compiler(sluice), 20, "it compiles", pause=0.002)
+    for number in (signal.SIGUSR1, signal.SIGHUP):
+        os.kill(sluice.supervisor, number)
+    wait_states(lab, JUDGED)
+    assert sluice.process.poll() is None
+
+
 @pytest.mark.unsanitized  # LD_PRELOAD is ASan's
 def test_a_list_compiler_that_hangs_ends(lab, fresh):
     """It has ten minutes; then the reload fails, and the next one works."""

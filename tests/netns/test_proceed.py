@@ -226,6 +226,7 @@ def test_a_lesson_code_opens_one_thing_on_any_block_page(lab, fresh, kind):
 
 def test_a_lesson_code_for_nothing_is_refused(lab, fresh):
     sluice = fresh(LESSON)
-    for target, words in (("category:nothing", "there is no category:nothing"), ("regex:x", "is not a host")):
+    for target, words in (("category:nothing", "there is no category:nothing"), ("regex:x", "is not a host"),
+                          ("https://www.youtube.com/watch?v=x", "host and path only"), ("*.school.test", "*.school.test")):
         done = sluice.ctl("code", "new", "--to", target, "--minutes", "5")
         assert done.returncode == 2 and words in done.stderr, done.stderr

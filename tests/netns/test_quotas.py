@@ -2,11 +2,13 @@
 import calendar
 import contextlib
 import re
+import select
 import signal
 import socket
 import time
 
 import pytest
+from backends import KINDS
 from client import fetch
 from namespace import family_of, wait_until
 from origin import Peer
@@ -216,6 +218,26 @@ def test_ports_and_addresses_are_conditions_everywhere(lab, counting, peers):
             time.sleep(0.1)
     assert sluice.wait_access(rule="not there", proto="tcp")["dport"] == GIVE_PORT
     assert "not enforced" not in sluice.ctl("check").stdout
+
+
+@pytest.mark.parametrize("kind", ["nftables", "iptables"])
+def test_what_is_refused_stays_refused_at_the_clients_next_syn(lab, counting, peers, kind):
+    """The origin is far away: its answer to the first SYN comes when the connection is marked, and the client asks again."""
+    sluice = counting(policy('[[rule]]\nname = "not there"\nto = ["ip:10.99.0.3"]\naction = "block"\n'), network=KINDS[kind])
+    lab.origin.namespace.nft(f"table inet far {{ chain in {{ type filter hook input priority 0; tcp dport {GIVE_PORT} drop; }}; }}")
+    try:
+        with lab.bob.namespace.socket(socket.AF_INET) as sock:
+            sock.setblocking(False)
+            sock.connect_ex((lab.peer["v4"], GIVE_PORT))
+            sluice.wait_access(rule="not there", proto="tcp")
+            lab.origin.namespace.nft("delete table inet far")
+            select.select([], [sock], [], 15)  # connected, or refused
+            sock.settimeout(5)
+            with pytest.raises(OSError):
+                sock.sendall(b"GIVE 1\n")
+                assert sock.recv(1) == b"x"
+    finally:
+        lab.origin.run("nft", "delete", "table", "inet", "far", check=False)
 
 
 def test_a_quota_of_everything_counts_on_every_port(lab, counting, peers):

@@ -219,6 +219,25 @@ def test_the_program_at_its_path_takes_over(lab, fresh, monkeypatch):
     assert os.stat(f"/proc/{gateways(sluice)[-1]}/exe").st_ino == os.stat(program).st_ino
 
 
+@pytest.mark.parametrize("fault", ["a user that is not there", "a secret that others may read"])
+def test_what_a_start_would_refuse_is_no_reason_to_restart(lab, fresh, fault):
+    secret = lab.directory / f"restart-{fault[:6].strip()}.secret"
+    secret.write_text("a secret of sixteen\n")
+    secret.chmod(0o600)
+    sluice = fresh(POLICY, **{"identity.radius": {"listen": "127.0.0.1:1813"},
+                              'identity.radius.clients."10.40.0.2"': {"secret_file": str(secret)}})
+    gateway = gateways(sluice)
+    if fault.startswith("a secret"):
+        secret.chmod(0o644)
+    else:
+        sluice.write(daemon={"user": "nobody-of-that-name"})
+    done = sluice.ctl("restart", timeout=60)
+    assert done.returncode == 2 and "nothing was changed" in done.stderr, done
+    assert (str(secret) if fault.startswith("a secret") else "nobody-of-that-name") in done.stderr, done
+    assert gateways(sluice) == gateway
+    assert fetch(lab.alice, lab.origin["v4"], "http://www.blocked.test/").blocked
+
+
 def test_keys_that_need_a_restart(lab, fresh):
     sluice = fresh(POLICY, network={"lan": ["lan0"], "firewall": "nftables"})
     assert fetch(lab.guest, lab.origin["v4"], "http://www.blocked.test/").allowed  # not a LAN of ours yet

@@ -149,6 +149,22 @@ def test_another_box_is_a_restart_in_place(router):
     assert "workers = 2" in router.read("/var/etc/sluice/sluice.toml")
 
 
+def test_a_daemon_that_refuses_to_restart_goes_on(router):
+    """It has looked at more than sluicectl's check can see: a start would be refused too, and nothing would filter."""
+    router.configure(GOOD)
+    router.service("start")
+    router.events()
+    pretend_it_runs(router)
+    real = router.file("/usr/bin/sluicectl")
+    real.rename(router.file("/usr/bin/sluicectl.real"))
+    real.write_text('#!/bin/sh\ncase "$*" in\n*restart) echo "no CA" >&2; exit 2 ;;\n'
+                    '*) exec /usr/bin/sluicectl.real "$@" ;;\nesac\n')
+    real.chmod(0o755)
+    router.configure(GOOD, workers="2")
+    router.service("reload")
+    assert router.events() == []
+
+
 def test_a_daemon_that_does_not_restart_in_place_is_stopped_and_started(router):
     router.configure(GOOD)
     router.service("start")

@@ -67,9 +67,9 @@ TEST(Zone, ReadsTzStrings) {
     const char* text;
     const char* same_as;
   };
-  for (const Case& c :
-       {Case{"CET-1CEST,M3.5.0,M10.5.0/3\n", "CET-1CEST,M3.5.0,M10.5.0/3"}, Case{"<-03>3", "<-03>3"},
-        Case{"EST5EDT,J60/2:30,J300", "EST5EDT,J60/2:30,J300"}, Case{"XXX3YYY,59/-5,300/26", "XXX3YYY,59/-5,300/26"}}) {
+  for (const Case& c : {Case{"CET-1CEST,M3.5.0,M10.5.0/3\n", "CET-1CEST,M3.5.0,M10.5.0/3"}, Case{"<-03>3", "<-03>3"},
+                        Case{"UTC\n", "UTC0"}, Case{"EST5EDT,J60/2:30,J300", "EST5EDT,J60/2:30,J300"},
+                        Case{"XXX3YYY,59/-5,300/26", "XXX3YYY,59/-5,300/26"}}) {
     auto zone = rules::parse_zone("z", base::as_bytes(std::string_view(c.text)));
     ASSERT_TRUE(zone) << c.text;
     LibcZone libc(c.same_as);
