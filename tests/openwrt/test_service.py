@@ -132,6 +132,20 @@ def test_another_policy_is_a_reload(router):
     assert router.events() == ["signal 1 main"]
 
 
+@pytest.mark.parametrize("path", ["/etc/sluice/lists/own.txt", "/etc/TZ"])
+def test_another_list_or_time_zone_is_a_reload(router, path):
+    router.file(path).parent.mkdir(parents=True, exist_ok=True)
+    router.file(path).write_text("UTC\n")
+    router.configure(GOOD)
+    router.service("start")
+    router.events()
+    router.service("reload")
+    assert router.events() == []
+    router.file(path).write_text("CET-1CEST,M3.5.0,M10.5.0/3\n")
+    router.service("reload")
+    assert router.events() == ["signal 1 main"]
+
+
 def test_another_box_is_a_restart_in_place(router):
     router.configure(GOOD)
     router.service("start")
