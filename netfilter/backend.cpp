@@ -144,19 +144,24 @@ base::Result<> probe_iptables() {
   return try_iptables(iptables_probe, "*mangle\n-F SLUICE_PROBE\n-X SLUICE_PROBE\nCOMMIT\n");
 }
 
+// A question about table `inet sluice`; `name` is the attribute that names a table in it.
+nlmsghdr& about_our_table(NetlinkBuffer& buffer, int question, std::uint16_t name) {
+  nlmsghdr* message = mnl_nlmsg_put_header(buffer.data());
+  message->nlmsg_type = static_cast<std::uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | question);
+  auto* header = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(nfgenmsg)));
+  header->nfgen_family = NFPROTO_INET;
+  header->version = NFNETLINK_V0;
+  mnl_attr_put_strz(message, name, "sluice");
+  return *message;
+}
+
 // Whether table `inet sluice` has a rule. Every ruleset of ours has one, a flushed table has none.
 bool nftables_in_place() {
   base::Result<NetlinkSocket> socket = NetlinkSocket::open(NETLINK_NETFILTER);
   if (!socket) return false;
   NetlinkBuffer buffer;
-  nlmsghdr* message = mnl_nlmsg_put_header(buffer.data());
-  message->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE;
-  auto* header = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(nfgenmsg)));
-  header->nfgen_family = NFPROTO_INET;
-  header->version = NFNETLINK_V0;
-  mnl_attr_put_strz(message, NFTA_RULE_TABLE, "sluice");
   bool found = false;
-  socket->dump(*message, [&](const nlmsghdr& answer) {
+  socket->dump(about_our_table(buffer, NFT_MSG_GETRULE, NFTA_RULE_TABLE), [&](const nlmsghdr& answer) {
     found |= (answer.nlmsg_type & 0xff) == NFT_MSG_NEWRULE;
     return !found;
   });
@@ -241,14 +246,8 @@ std::uint64_t table_number(Backend backend) {
   base::Result<NetlinkSocket> socket = NetlinkSocket::open(NETLINK_NETFILTER);
   if (!socket) return 0;
   NetlinkBuffer buffer;
-  nlmsghdr* message = mnl_nlmsg_put_header(buffer.data());
-  message->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE;
-  auto* header = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(nfgenmsg)));
-  header->nfgen_family = NFPROTO_INET;
-  header->version = NFNETLINK_V0;
-  mnl_attr_put_strz(message, NFTA_TABLE_NAME, "sluice");
   std::uint64_t number = 0;
-  socket->request(*message, [&](const nlmsghdr& answer) {
+  socket->request(about_our_table(buffer, NFT_MSG_GETTABLE, NFTA_TABLE_NAME), [&](const nlmsghdr& answer) {
     for_each_attribute(answer, sizeof(nfgenmsg), [&](const nlattr& attribute) {
       if (mnl_attr_get_type(&attribute) == NFTA_TABLE_HANDLE && mnl_attr_get_payload_len(&attribute) == sizeof number)
         number = be64toh(mnl_attr_get_u64(&attribute));

@@ -146,16 +146,20 @@ def test_another_list_or_time_zone_is_a_reload(router, path):
     assert router.events() == ["signal 1 main"]
 
 
+def answer_restart(router, how: str):
+    """`sluicectl restart` does this instead."""
+    real = router.file("/usr/bin/sluicectl")
+    real.rename(router.file("/usr/bin/sluicectl.real"))
+    real.write_text(f'#!/bin/sh\ncase "$*" in\n*restart) {how} ;;\n*) exec /usr/bin/sluicectl.real "$@" ;;\nesac\n')
+    real.chmod(0o755)
+
+
 def test_another_box_is_a_restart_in_place(router):
     router.configure(GOOD)
     router.service("start")
     router.events()
     pretend_it_runs(router)
-    real = router.file("/usr/bin/sluicectl")
-    real.rename(router.file("/usr/bin/sluicectl.real"))
-    real.write_text('#!/bin/sh\ncase "$*" in\n*restart) echo "$*" >>/var/restarts ;;\n'
-                    '*) exec /usr/bin/sluicectl.real "$@" ;;\nesac\n')
-    real.chmod(0o755)
+    answer_restart(router, 'echo "$*" >>/var/restarts')
     router.configure(GOOD, workers="2")
     router.service("reload")
     assert router.read("/var/restarts") == "--run /var/run/sluice restart\n"
@@ -169,11 +173,7 @@ def test_a_daemon_that_refuses_to_restart_goes_on(router):
     router.service("start")
     router.events()
     pretend_it_runs(router)
-    real = router.file("/usr/bin/sluicectl")
-    real.rename(router.file("/usr/bin/sluicectl.real"))
-    real.write_text('#!/bin/sh\ncase "$*" in\n*restart) echo "no CA" >&2; exit 2 ;;\n'
-                    '*) exec /usr/bin/sluicectl.real "$@" ;;\nesac\n')
-    real.chmod(0o755)
+    answer_restart(router, 'echo "no CA" >&2; exit 2')
     router.configure(GOOD, workers="2")
     router.service("reload")
     assert router.events() == []
